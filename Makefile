@@ -1,0 +1,49 @@
+# Every target works on a bare checkout: it makes its own virtual environment first.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
+
+.PHONY: run test lint bench soak lock clean
+
+run: $(VENV)/.local ## the whole local cloud
+	@$(BIN)/skylens up
+
+test: $(VENV)/.dev ## every test but the soaks
+	@$(BIN)/pytest -m "not soak" $(ARGS)
+
+lint: $(VENV)/.dev
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+	@$(BIN)/codespell
+
+bench: $(VENV)/.dev ## measurements; each script prints medians and ratios
+	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+
+soak: $(VENV)/.dev ## the long runs
+	@$(BIN)/pytest -m soak -s $(ARGS)
+
+lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
+	$(LOCK) --extra local --group build --group dev -o requirements/dev.txt
+	$(LOCK) --extra local --group build -c requirements/dev.txt -o requirements/local.txt
+	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt
+
+$(BIN)/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "Skylens needs Python 3.11 or newer; set PYTHON=/path/to/python3"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "No venv module: apt-get install python3-venv"; rm -rf $(VENV); exit 1; }
+
+$(VENV)/.local: requirements/local.txt pyproject.toml | $(BIN)/python
+	@echo "Installing what the local cloud needs (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/local.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.dev: requirements/dev.txt $(VENV)/.local
+	@echo "Installing what the tests need (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+clean:
+	rm -rf $(VENV) .cache .mypy_cache .pytest_cache .ruff_cache .hypothesis dist

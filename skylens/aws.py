@@ -1,0 +1,47 @@
+"""boto3 clients as this product needs them: short timeouts, botocore's own retries, a pool as wide as the threads."""
+
+import os
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+
+if TYPE_CHECKING:
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_s3 import S3Client
+    from mypy_boto3_sqs import SQSClient
+
+LONG_POLL = 20
+"""Seconds a ReceiveMessage may wait: SQS's maximum."""
+
+
+class Aws:
+    """Makes clients. Build them in ``main`` before any thread starts; each client is thread-safe from then on."""
+
+    def __init__(self, region: str, *, pool: int = 32) -> None:
+        """``pool``: connections kept open per client, as many as threads that call at once."""
+        self._session = boto3.session.Session(region_name=region)
+        self._pool = pool
+
+    def _config(self, read: float, attempts: int = 3) -> Config:
+        return Config(
+            connect_timeout=3,
+            read_timeout=read,
+            retries={"mode": "standard", "total_max_attempts": attempts},
+            max_pool_connections=self._pool,
+            tcp_keepalive=True,
+            s3={"addressing_style": "path"} if os.environ.get("AWS_ENDPOINT_URL_S3") else {},
+        )
+
+    def s3(self) -> "S3Client":
+        return self._session.client("s3", config=self._config(read=20))
+
+    def sqs(self) -> "SQSClient":
+        return self._session.client("sqs", config=self._config(read=10))
+
+    def sqs_polling(self) -> "SQSClient":
+        """A client for long polls only: its reads outlast the longest wait."""
+        return self._session.client("sqs", config=self._config(read=LONG_POLL + 10))
+
+    def ec2(self) -> "EC2Client":
+        return self._session.client("ec2", config=self._config(read=15))

@@ -1,0 +1,50 @@
+"""The ``skylens`` command. One module here per subcommand: ``add(parser)`` declares it, ``run(args)`` does it."""
+
+import argparse
+import importlib
+import sys
+
+from skylens import __version__
+from skylens.errors import SkylensError
+
+COMMANDS = {
+    "up": "run the whole system on this machine, with an embedded cloud",
+    "classify": "send images to a running service and show what is in them",
+    "status": "show the queue, the fleet and the demand of a running service",
+    "models": "list the installed models, or add one",
+    "settings": "list every setting with its default and meaning",
+    "web": "run the web tier",
+    "worker": "run the app tier's worker on this instance",
+    "scaler": "run the autoscaler",
+}
+TIERS = {"web": "web_openstack.main", "worker": "app_aws.main", "scaler": "autoscaler.main"}
+
+
+def parser(only: str | None = None) -> argparse.ArgumentParser:
+    """The command line; with ``only``, just that subcommand's arguments are filled in (and its module imported)."""
+    made = argparse.ArgumentParser(prog="skylens", description="Image recognition as a service on a hybrid cloud.")
+    made.add_argument("--version", action="version", version=f"skylens {__version__}")
+    subparsers = made.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    for name, summary in COMMANDS.items():
+        sub = subparsers.add_parser(name, help=summary, description=summary.capitalize() + ".")
+        if only in {name, None}:
+            _module(name).add(sub)
+    return made
+
+
+def _module(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    return importlib.import_module(TIERS.get(name, f"skylens.cli.{name}"))
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; the exit status. A SkylensError is one line on standard error and status 2."""
+    argv = sys.argv[1:] if argv is None else argv
+    wanted = next((word for word in argv if word in COMMANDS), "")
+    args = parser(wanted).parse_args(argv)
+    try:
+        return int(_module(args.command).run(args))
+    except SkylensError as error:
+        print(f"skylens {args.command}: {error.detail}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130

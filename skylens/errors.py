@@ -1,0 +1,87 @@
+"""The one error tree. A class carries its HTTP status, its code and a sentence that is safe to show to a client."""
+
+
+class SkylensError(Exception):
+    """Something went wrong that a client may be told about.
+
+    ``str(error)`` is the detail shown to the client: it names what was wrong, with which value, and what would be
+    right. It never holds a secret or a stack trace.
+    """
+
+    status = 500
+    code = "internal"
+    title = "Something failed on our side"
+
+    def __init__(self, detail: str = "", *, retry_after: int | None = None) -> None:
+        """``retry_after``: seconds after which the same request may succeed."""
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.retry_after = retry_after
+
+
+class BadRequestError(SkylensError):
+    status, code, title = 400, "bad-request", "The request is malformed"
+
+
+class UnauthorisedError(SkylensError):
+    status, code, title = 401, "unauthorised", "A valid API key is needed"
+
+
+class UnknownJobError(SkylensError):
+    status, code, title = 404, "not-found", "There is no such thing here"
+
+
+class ConflictError(SkylensError):
+    status, code, title = 409, "idempotency-conflict", "The idempotency key was used for another request"
+
+
+class ExpiredError(SkylensError):
+    status, code, title = 410, "expired", "The result was kept for its time and is gone"
+
+
+class TooLargeError(SkylensError):
+    status, code, title = 413, "too-large", "The image or the request is too large"
+
+
+class UnsupportedImageError(SkylensError):
+    status, code, title = 415, "unsupported-image", "Not an image of a kind that is taken here"
+
+
+class UndecodableImageError(SkylensError):
+    status, code, title = 422, "undecodable-image", "The image is damaged and cannot be decoded"
+
+
+class PoisonImageError(SkylensError):
+    status, code, title = 422, "poison-image", "Every worker that tried this image failed; it was set aside"
+
+
+class OverdueError(SkylensError):
+    status, code, title = 422, "overdue", "The image waited past its deadline and was not recognised"
+
+
+class TooManyRequestsError(SkylensError):
+    status, code, title = 429, "too-many-requests", "Your limit of requests is used up for now"
+
+
+class UnavailableError(SkylensError):
+    status, code, title = 503, "unavailable", "The service cannot take this now"
+
+
+class SettingsError(SkylensError):
+    code, title = "bad-setting", "A setting is wrong"
+
+
+class MessageError(SkylensError):
+    """A queue message that this version cannot read; it goes to the dead-letter queue with this reason."""
+
+    code, title = "bad-message", "A message could not be read"
+
+
+class ModelError(SkylensError):
+    code, title = "bad-model", "A model folder is wrong"
+
+
+def by_code(code: str) -> type[SkylensError]:
+    """The class of a failure that crossed a queue as its code; unknown codes of newer versions are plain failures."""
+    found = [kind for kind in SkylensError.__subclasses__() if kind.code == code]
+    return found[0] if found else SkylensError

@@ -1,0 +1,208 @@
+"""Everything the tiers say to each other: the only place where they meet.
+
+Queue messages (``Request``, ``Reply``, ``WorkerEvent``) are versioned. Unknown fields are ignored, so a newer minor
+version may add some; a higher major version is refused with ``MessageError`` and goes to the dead-letter queue.
+The other structs travel over loopback HTTP between the web tier and the autoscaler of one release.
+"""
+
+from datetime import UTC, datetime
+from typing import Literal, TypeVar
+
+import msgspec
+
+from skylens.errors import MessageError, SkylensError, by_code
+
+VERSION = 1
+REQUEST_LIMIT = 1024
+"""Largest encoded request in bytes."""
+
+
+class Struct(msgspec.Struct, frozen=True, kw_only=True):
+    """Base of all structs here: immutable, built by name."""
+
+
+class Message(Struct, frozen=True, kw_only=True):
+    """Base of what crosses a queue. ``v``: the major version it was written in."""
+
+    v: int = VERSION
+
+
+class Request(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """One image to recognise. ``key``: its object in the input bucket; ``digest``: SHA-256 of the bytes, hex."""
+
+    id: str
+    key: str
+    digest: str
+    reply_to: str
+    """Name of the queue that the answer goes to."""
+    received: float
+    """Unix seconds when the door took the image in."""
+    deadline: float
+    """Unix seconds after which nobody wants the answer."""
+    name: str = ""
+    """The client's file name, at most 255 bytes; never used to find anything."""
+    tenant: str = "default"
+    top: int = 5
+    trace: str = ""
+    """W3C ``traceparent`` of the HTTP request."""
+
+
+class Model(Struct, frozen=True, kw_only=True):
+    name: str
+    version: str
+
+
+class Label(Struct, frozen=True, kw_only=True):
+    label: str
+    score: float
+
+
+class Timings(Struct, frozen=True, kw_only=True):
+    """UTC times: taken in by the door, put on the queue (as SQS stamped it), work started and finished."""
+
+    received: datetime
+    queued: datetime
+    started: datetime
+    finished: datetime
+
+
+class Result(Struct, frozen=True, kw_only=True):
+    """What was seen in one image. ``labels``: best first; ``digest``: SHA-256 of the image, hex."""
+
+    id: str
+    name: str
+    model: Model
+    labels: tuple[Label, ...]
+    timings: Timings
+    digest: str
+
+
+class Failure(Struct, frozen=True, kw_only=True):
+    """Why there is no result. ``code`` is that of a class in ``skylens.errors``."""
+
+    code: str
+    detail: str
+
+    @classmethod
+    def of(cls, error: SkylensError) -> "Failure":
+        return cls(code=error.code, detail=error.detail)
+
+    def error(self) -> SkylensError:
+        return by_code(self.code)(self.detail)
+
+
+class Reply(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """The answer to one request, sent to its reply queue and stored in the output bucket: a result or a failure."""
+
+    id: str
+    tenant: str
+    name: str = ""
+    worker: str = ""
+    """Instance id of the worker that answered; empty when the door answered for a dead letter."""
+    result: Result | None = None
+    failure: Failure | None = None
+
+
+class WorkerEvent(Message, frozen=True, kw_only=True, omit_defaults=True):
+    """What one worker says of itself, on the events queue."""
+
+    kind: Literal["launched", "ready", "heartbeat", "draining", "stopped"]
+    instance: str
+    at: float
+    """Unix seconds by the worker's clock."""
+    in_flight: int = 0
+    slots: int = 0
+    """How many images the worker takes at once."""
+    done: int = 0
+    """Images answered since the worker started."""
+    service_times: tuple[float, ...] = ()
+    """Seconds of work per image, for those answered since the last event."""
+    reason: str = ""
+    """Why it drains or stopped."""
+
+    @property
+    def busy(self) -> bool:
+        return self.in_flight > 0
+
+
+class Demand(Struct, frozen=True, kw_only=True):
+    """``GET /internal/demand``: what one web node took in and answered, counted, not guessed."""
+
+    node: str
+    at: float
+    """Unix seconds by the node's clock."""
+    started: float
+    """Unix seconds when the node's process started: what it took in before, it does not know."""
+    arrivals: tuple[int, ...]
+    """Accepted images per whole second; the last entry is the current, unfinished second."""
+    completions: tuple[int, ...]
+    """Answered images per whole second, aligned with ``arrivals``."""
+    outstanding: int
+    oldest: float
+    """Age in seconds of the oldest unanswered image; 0 when none is outstanding."""
+    service_times: tuple[float, ...]
+    """Seconds of work per image as the last replies reported them."""
+
+
+class Worker(Struct, frozen=True, kw_only=True):
+    """One instance as the autoscaler sees it."""
+
+    instance: str
+    state: Literal["pending", "booting", "ready", "busy", "idle", "draining", "stopping"]
+    age: float
+    """Seconds since it was launched."""
+    in_flight: int = 0
+    done: int = 0
+
+
+class FleetReport(Struct, frozen=True, kw_only=True):
+    """``PUT /internal/fleet``: what the autoscaler sees and decided, told to each web node every tick."""
+
+    at: float
+    policy: str
+    desired: int
+    minimum: int
+    maximum: int
+    reason: str
+    workers: tuple[Worker, ...]
+    boot_seconds: float
+    """Expected seconds from launch call to a ready worker."""
+    slots: int
+    """Images one worker takes at once."""
+
+
+_Any = TypeVar("_Any")
+_M = TypeVar("_M", bound=Message)
+
+
+def encode(value: object) -> bytes:
+    return msgspec.json.encode(value)
+
+
+def decode(kind: type[_Any], data: bytes | str) -> _Any:
+    """Read JSON as ``kind``. Raises MessageError naming the field that is wrong."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except (msgspec.DecodeError, UnicodeError) as error:
+        raise MessageError(f"not a {kind.__name__}: {error}") from error
+
+
+def read(kind: type[_M], data: bytes | str) -> _M:
+    """Read a queue message. Raises MessageError when it is damaged or of a higher major version."""
+    written = decode(Message, data).v
+    if not 1 <= written <= VERSION:
+        raise MessageError(f"{kind.__name__} of major version {written}; this release reads 1 to {VERSION}")
+    return decode(kind, data)
+
+
+def encode_request(request: Request) -> bytes:
+    """Encode a request for the queue. Raises MessageError above ``REQUEST_LIMIT`` bytes."""
+    data = encode(request)
+    if len(data) > REQUEST_LIMIT:
+        raise MessageError(f"a request of {len(data)} bytes; at most {REQUEST_LIMIT} may ride on the queue")
+    return data
+
+
+def moment(unix: float) -> datetime:
+    """Unix seconds as a UTC datetime."""
+    return datetime.fromtimestamp(unix, UTC)

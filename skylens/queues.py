@@ -1,0 +1,159 @@
+"""One SQS queue as the tiers use it, behind a narrow protocol."""
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from botocore.exceptions import ClientError
+
+from skylens.aws import LONG_POLL
+from skylens.aws_errors import is_gone
+
+if TYPE_CHECKING:
+    from mypy_boto3_sqs import SQSClient
+
+BATCH = 10
+"""Most messages in one SQS call."""
+
+
+class Received(NamedTuple):
+    """One delivery. ``receipt`` names this delivery, not the message; ``sent``: Unix seconds by SQS's clock."""
+
+    body: str
+    receipt: str
+    receives: int
+    sent: float
+
+
+class Counts(NamedTuple):
+    """SQS's approximate counts; they may lag by a minute."""
+
+    visible: int
+    in_flight: int
+
+
+class Queue(Protocol):
+    """A queue that delivers at least once, in any order."""
+
+    def send(self, body: bytes) -> None: ...
+
+    def receive(self, most: int, wait: int = LONG_POLL) -> list[Received]:
+        """Up to ``most`` messages (1-10), after at most ``wait`` seconds (0-20)."""
+        ...
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        """Delete deliveries; those that are no longer valid are passed over."""
+        ...
+
+    def extend(self, receipts: Sequence[str], seconds: int) -> None:
+        """Hide deliveries for ``seconds`` more from now; those that are no longer valid are passed over."""
+        ...
+
+    def counts(self) -> Counts: ...
+
+
+class SqsQueue:
+    """The real thing. ``polling``: a client whose read timeout outlasts a long poll."""
+
+    def __init__(self, client: "SQSClient", polling: "SQSClient", url: str) -> None:
+        self._client, self._polling, self.url = client, polling, url
+
+    def send(self, body: bytes) -> None:
+        self._client.send_message(QueueUrl=self.url, MessageBody=body.decode())
+
+    def receive(self, most: int, wait: int = LONG_POLL) -> list[Received]:
+        answer = self._polling.receive_message(
+            QueueUrl=self.url,
+            MaxNumberOfMessages=min(most, BATCH),
+            WaitTimeSeconds=wait,
+            MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+        )
+        return [
+            Received(
+                message["Body"],
+                message["ReceiptHandle"],
+                int(message["Attributes"]["ApproximateReceiveCount"]),
+                int(message["Attributes"]["SentTimestamp"]) / 1000,
+            )
+            for message in answer.get("Messages", [])
+        ]
+
+    def delete(self, receipts: Sequence[str]) -> None:
+        for start in range(0, len(receipts), BATCH):
+            some = receipts[start : start + BATCH]
+            self._client.delete_message_batch(
+                QueueUrl=self.url,
+                Entries=[{"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(some)],
+            )
+
+    def extend(self, receipts: Sequence[str], seconds: int) -> None:
+        for start in range(0, len(receipts), BATCH):
+            some = receipts[start : start + BATCH]
+            self._client.change_message_visibility_batch(
+                QueueUrl=self.url,
+                Entries=[
+                    {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
+                    for index, receipt in enumerate(some)
+                ],
+            )
+
+    def counts(self) -> Counts:
+        answer = self._client.get_queue_attributes(
+            QueueUrl=self.url,
+            AttributeNames=["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+        )["Attributes"]
+        return Counts(
+            int(answer["ApproximateNumberOfMessages"]), int(answer["ApproximateNumberOfMessagesNotVisible"])
+        )
+
+
+class SqsQueues:
+    """Finds queues by name, and makes and sweeps the reply queues of web nodes."""
+
+    def __init__(self, client: "SQSClient", polling: "SQSClient") -> None:
+        self._client, self._polling = client, polling
+        self._found: dict[str, SqsQueue] = {}
+
+    def named(self, name: str) -> SqsQueue:
+        """The queue of that name; its address is looked up once. Raises ClientError (gone) when there is none."""
+        if name not in self._found:
+            url = self._client.get_queue_url(QueueName=name)["QueueUrl"]
+            self._found[name] = SqsQueue(self._client, self._polling, url)
+        return self._found[name]
+
+    def send(self, name: str, body: bytes) -> bool:
+        """Send to the queue of that name; False when it is gone (its owner has left)."""
+        try:
+            self.named(name).send(body)
+        except ClientError as error:
+            self._found.pop(name, None)
+            if is_gone(error):
+                return False
+            raise
+        return True
+
+    def ensure(self, name: str, tags: dict[str, str], retention: int) -> SqsQueue:
+        """The queue of that name, made if missing. ``retention``: seconds a message is kept (60-1,209,600)."""
+        url = self._client.create_queue(
+            QueueName=name, Attributes={"MessageRetentionPeriod": str(retention)}, tags=tags
+        )["QueueUrl"]
+        return SqsQueue(self._client, self._polling, url)
+
+    def tag(self, queue: SqsQueue, tags: dict[str, str]) -> None:
+        self._client.tag_queue(QueueUrl=queue.url, Tags=tags)
+
+    def tagged(self, prefix: str) -> list[tuple[SqsQueue, dict[str, str]]]:
+        """Each queue whose name starts with ``prefix``, with its tags; one that vanishes meanwhile is left out."""
+        found = []
+        for page in self._client.get_paginator("list_queues").paginate(QueueNamePrefix=prefix):
+            for url in page.get("QueueUrls", []):
+                try:
+                    tags = self._client.list_queue_tags(QueueUrl=url).get("Tags", {})
+                except ClientError as error:
+                    if is_gone(error):
+                        continue
+                    raise
+                found.append((SqsQueue(self._client, self._polling, url), tags))
+        return found
+
+    def remove(self, queue: SqsQueue) -> None:
+        self._client.delete_queue(QueueUrl=queue.url)

@@ -1,0 +1,248 @@
+"""Every setting of every tier, read once from the environment into frozen, validated objects.
+
+Precedence: explicit argument > environment variable ``SKYLENS_<NAME>`` > file of that name in the systemd credentials
+directory > default. A wrong value, or a variable that no tier knows, refuses to start and names the variable.
+"""
+
+import difflib
+import os
+import re
+import socket
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+from skylens.errors import SettingsError
+
+PREFIX = "SKYLENS_"
+_S = TypeVar("_S", bound="Settings")
+
+Words = Annotated[tuple[str, ...], NoDecode]
+"""Several values in one variable, separated by commas or white space."""
+
+ListenAddress = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):\d{1,5}$")]
+
+
+class Settings(BaseSettings):
+    """What every tier needs to find its cloud."""
+
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+
+    deployment: str = Field("skylens", pattern=r"^[a-z][a-z0-9-]{0,29}$")
+    """Prefix of every queue, bucket and tag; two deployments may share an account."""
+    region: str = Field("us-east-1", pattern=r"^[a-z]{2}(-[a-z]+)+-\d$")
+    """AWS region of the queues, buckets and instances."""
+    input_bucket: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
+    """Bucket of the images; by default ``<deployment>-input``."""
+    output_bucket: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
+    """Bucket of the results; by default ``<deployment>-output``."""
+    state_bucket: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
+    """Bucket of leases, batches, idempotency keys and dead letters; by default ``<deployment>-state``."""
+    visibility_timeout: int = Field(30, ge=5, le=43200)
+    """Seconds a received request stays hidden; workers extend it while they work."""
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    """Least level that is logged."""
+    log_format: Literal["json", "text"] = "json"
+    """One JSON object a line, or lines for a person's eyes."""
+
+    def bucket(self, kind: Literal["input", "output", "state"]) -> str:
+        return str(getattr(self, f"{kind}_bucket")) or f"{self.deployment}-{kind}"
+
+    def queue(self, kind: str) -> str:
+        """Full name of the queue ``requests``, ``requests-dead``, ``events`` or ``replies-<node>``."""
+        return f"{self.deployment}-{kind}"
+
+
+class WebSettings(Settings):
+    """The door: HTTP, admission, replies."""
+
+    listen: ListenAddress = "127.0.0.1:8080"
+    """Address of the public API and the page."""
+    internal_listen: ListenAddress = "127.0.0.1:8081"
+    """Address of ``/internal/*`` for the autoscaler; keep it private."""
+    node: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,40}$")
+    """Name of this web process, unique in the deployment; by default host name and port."""
+    max_waits: int = Field(1024, ge=1, le=8192)
+    """Clients that may wait for an answer at once; each costs one thread."""
+    max_image_bytes: int = Field(16 * 1024**2, ge=1024, le=512 * 1024**2)
+    """Largest image in bytes."""
+    max_pixels: int = Field(50_000_000, ge=1024, le=1_000_000_000)
+    """Largest image in pixels, as its header says."""
+    max_body_bytes: int = Field(256 * 1024**2, ge=2048, le=4 * 1024**3)
+    """Largest request body in bytes, a batch's included."""
+    max_batch: int = Field(1000, ge=1, le=10_000)
+    """Most files in one batch."""
+    wait_seconds: float = Field(30, ge=0, le=3600)
+    """How long ``POST /v1/images`` waits for the result when the client does not say."""
+    max_wait_seconds: float = Field(300, ge=1, le=3600)
+    """Longest ``wait`` a client may ask for."""
+    plain_wait_seconds: float = Field(1800, ge=1, le=86400)
+    """How long the plain-text door keeps its connection; it always answers there."""
+    max_predicted_wait: float = Field(600, ge=1, le=86400)
+    """Predicted seconds to a result above which new images are refused with 503."""
+    plain_door: bool = True
+    """Whether ``POST /`` and any free path answer in plain text."""
+    retention_hours: float = Field(24, gt=0, le=8760)
+    """How long a result is kept; after it the job answers 410. The buckets' lifecycle rules must agree."""
+    api_keys: Words = ()
+    """``tenant:sha256`` of each accepted API key; when none is set, the door is open, and only on loopback."""
+    open_door: bool = False
+    """Serve without API keys on an address that is not loopback."""
+    rate_limit: str = Field("", pattern=r"^(\d+/(second|minute|hour|day))?$")
+    """Images per tenant, such as ``100/second``; empty means no limit."""
+    drain_seconds: float = Field(25, ge=0, le=600)
+    """How long a stopping web process waits for its clients to be answered."""
+    trusted_proxy: str = ""
+    """Address of the proxy in front, whose X-Forwarded-* headers are believed."""
+
+    @field_validator("api_keys", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return split_words(value)
+
+    @field_validator("api_keys")
+    @classmethod
+    def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}:[0-9a-f]{64}", entry):
+                raise ValueError("each entry must be tenant:<SHA-256 of the key in lower-case hex>")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.max_image_bytes > self.max_body_bytes:
+            raise ValueError(f"max_image_bytes {self.max_image_bytes} must not exceed max_body_bytes")
+        if self.wait_seconds > self.max_wait_seconds:
+            raise ValueError(f"wait_seconds {self.wait_seconds} must not exceed max_wait_seconds")
+        if self.listen == self.internal_listen:
+            raise ValueError(f"listen and internal_listen are both {self.listen}; they must differ")
+        host = self.listen.rpartition(":")[0]
+        if not (self.api_keys or self.open_door or host in {"localhost", "[::1]"} or host.startswith("127.")):
+            raise ValueError(f"listen {self.listen} is not loopback: set api_keys, or open_door=true to serve anybody")
+        return self
+
+    def node_name(self) -> str:
+        """Name of this process's reply queue: as set, or host name and port."""
+        port = self.listen.rpartition(":")[2]
+        return self.node or f"{re.sub(r'[^A-Za-z0-9_-]', '-', socket.gethostname())[:34]}-{port}"
+
+
+class WorkerSettings(Settings):
+    """An app instance: model, concurrency, when it leaves."""
+
+    model: str = "cifar10"
+    """Name of an installed model (see ``skylens models list``) or path of a model folder."""
+    models_dir: str = ""
+    """Folder of installed models; by default ``$XDG_DATA_HOME/skylens/models``."""
+    slots: int = Field(0, ge=0, le=256)
+    """Images taken at once; 0 means four for each core."""
+    batch_size: int = Field(8, ge=1, le=256)
+    """Most images in one call of the model."""
+    batch_wait_ms: float = Field(2, ge=0, le=1000)
+    """Longest wait in milliseconds for a batch to fill."""
+    max_pixels: int = Field(50_000_000, ge=1024, le=1_000_000_000)
+    """Largest image in pixels; larger ones are answered as failed."""
+    idle_timeout: float = Field(0, ge=0, le=86400)
+    """Seconds without work after which the worker leaves by itself; 0 means never."""
+    orphan_timeout: float = Field(600, ge=0, le=86400)
+    """Seconds without work and without a living autoscaler after which the worker ends its instance; 0 means never."""
+    resident: bool = False
+    """Never leave for being idle or orphaned."""
+    heartbeat_seconds: float = Field(5, ge=0.1, le=60)
+    """Seconds between two heartbeat events."""
+    metadata_seconds: float = Field(1, ge=0.1, le=60)
+    """Seconds between two looks at the instance metadata."""
+
+
+class ScalerSettings(Settings):
+    """The autoscaler: policy, limits, fleet."""
+
+    policy: Literal["greedy", "deficit"] = "greedy"
+    """How the fleet is sized; see docs/autoscaling.md."""
+    minimum: int = Field(0, ge=0, le=1000)
+    """Fewest instances."""
+    maximum: int = Field(20, ge=1, le=1000)
+    """Most instances, pending and draining ones counted."""
+    step: int = Field(20, ge=1, le=1000)
+    """Most instances launched in one decision."""
+    images_per_instance: int = Field(4, ge=1, le=100_000)
+    """Outstanding images that justify one instance (policy ``greedy``)."""
+    idle_timeout: float = Field(30, ge=1, le=86400)
+    """Seconds without work after which workers leave by themselves (policy ``deficit``)."""
+    scale_in_seconds: float = Field(10, ge=0, le=86400)
+    """How long fewer instances must be enough before some are drained."""
+    tick_seconds: float = Field(1, ge=0.05, le=60)
+    """Seconds between two decisions."""
+    web_nodes: Words = ("http://127.0.0.1:8081",)
+    """Internal address of each web node."""
+    launch_template: str = Field("", pattern=r"^[A-Za-z0-9()./_-]{0,128}$")
+    """EC2 launch template of the workers; by default ``<deployment>-worker``."""
+    subnets: Words = ()
+    """Subnets tried in order; empty leaves the choice to EC2."""
+    boot_timeout: float = Field(600, ge=1, le=86400)
+    """Seconds after which an instance that never got ready is terminated."""
+    expected_boot_seconds: float = Field(60, ge=0, le=3600)
+    """Boot time believed until one was measured."""
+    lease_seconds: float = Field(10, ge=2, le=600)
+    """How long an autoscaler that fell silent keeps its lease."""
+    dry_run: bool = False
+    """Decide and log, but launch and drain nothing."""
+    metrics_listen: str = Field("", pattern=r"^([A-Za-z0-9.\-]+:\d{1,5})?$")
+    """Address of the autoscaler's Prometheus metrics; empty serves none."""
+
+    @field_validator("web_nodes", "subnets", mode="before")
+    @classmethod
+    def _split(cls, value: Any) -> Any:
+        return split_words(value)
+
+    @field_validator("web_nodes")
+    @classmethod
+    def _nodes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not value or not all(re.fullmatch(r"https?://[^\s/]+", node) for node in value):
+            raise ValueError("must be one or more of http://host:port")
+        return value
+
+    @model_validator(mode="after")
+    def _agree(self) -> Self:
+        if self.minimum > self.maximum:
+            raise ValueError(f"minimum {self.minimum} must not exceed maximum {self.maximum}")
+        return self
+
+    def template(self) -> str:
+        return self.launch_template or f"{self.deployment}-worker"
+
+
+TIERS: tuple[type[Settings], ...] = (WebSettings, WorkerSettings, ScalerSettings)
+
+
+def split_words(value: Any) -> Any:
+    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
+
+
+def load(kind: type[_S], /, **explicit: Any) -> _S:
+    """Read the settings of one tier. Raises SettingsError naming each variable that is wrong or unknown."""
+    _refuse_unknown(os.environ)
+    try:
+        return kind(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"), **explicit)
+    except ValidationError as error:
+        raise SettingsError("; ".join(_line(problem) for problem in error.errors())) from None
+
+
+def _refuse_unknown(environment: Mapping[str, str]) -> None:
+    known = sorted({PREFIX + name.upper() for tier in TIERS for name in tier.model_fields})
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known:
+            near = difflib.get_close_matches(name, known, n=1)
+            raise SettingsError(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+
+
+def _line(problem: Any) -> str:
+    """One validation problem as a sentence: the variable, its value (unless secret), what would be right."""
+    place = problem["loc"][0] if problem["loc"] else ""
+    right = problem["msg"].removeprefix("Value error, ")
+    if not place:
+        return right
+    value = "(hidden)" if place == "api_keys" else repr(problem["input"])
+    return f"{PREFIX}{str(place).upper()}={value}: {right}"

@@ -1,0 +1,97 @@
+"""One S3 bucket as the tiers use it, behind a narrow protocol."""
+
+from collections.abc import Iterator
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+from botocore.exceptions import ClientError
+
+from skylens.aws_errors import is_exists, is_gone
+
+if TYPE_CHECKING:
+    from mypy_boto3_s3 import S3Client
+
+
+class Object(NamedTuple):
+    """An object's bytes, the ETag that names this version of it, and its age in seconds by S3's own clock."""
+
+    data: bytes
+    etag: str
+    age: float
+
+
+class Store(Protocol):
+    """A bucket: whole objects, strongly consistent, conditional writes."""
+
+    def put(self, key: str, data: bytes, content_type: str) -> None: ...
+
+    def put_if(self, key: str, data: bytes, content_type: str, *, etag: str | None) -> str | None:
+        """Write only if the object is still that version (``None``: only if there is none). The new ETag, or None."""
+        ...
+
+    def get(self, key: str) -> Object | None:
+        """The object, or None when there is none."""
+        ...
+
+    def exists(self, key: str) -> bool: ...
+
+    def delete(self, key: str) -> None: ...
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        """Keys that start with ``prefix``, in order, from just past ``after``."""
+        ...
+
+
+class S3Store:
+    """The real thing."""
+
+    def __init__(self, client: "S3Client", bucket: str) -> None:
+        self._client, self.bucket = client, bucket
+
+    def put(self, key: str, data: bytes, content_type: str) -> None:
+        self._client.put_object(Bucket=self.bucket, Key=key, Body=data, ContentType=content_type)
+
+    def put_if(self, key: str, data: bytes, content_type: str, *, etag: str | None) -> str | None:
+        try:
+            if etag is None:
+                answer = self._client.put_object(
+                    Bucket=self.bucket, Key=key, Body=data, ContentType=content_type, IfNoneMatch="*"
+                )
+            else:
+                answer = self._client.put_object(
+                    Bucket=self.bucket, Key=key, Body=data, ContentType=content_type, IfMatch=etag
+                )
+        except ClientError as error:
+            if is_exists(error) or is_gone(error):
+                return None
+            raise
+        return answer["ETag"]
+
+    def get(self, key: str) -> Object | None:
+        try:
+            answer = self._client.get_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if is_gone(error):
+                return None
+            raise
+        asked = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
+        return Object(answer["Body"].read(), answer["ETag"], (asked - answer["LastModified"]).total_seconds())
+
+    def exists(self, key: str) -> bool:
+        try:
+            self._client.head_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if is_gone(error):
+                return False
+            raise
+        return True
+
+    def delete(self, key: str) -> None:
+        self._client.delete_object(Bucket=self.bucket, Key=key)
+
+    def keys(self, prefix: str, after: str = "") -> Iterator[str]:
+        pages = self._client.get_paginator("list_objects_v2").paginate(
+            Bucket=self.bucket, Prefix=prefix, StartAfter=after
+        )
+        for page in pages:
+            yield from (entry["Key"] for entry in page.get("Contents", []))
