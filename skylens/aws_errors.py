@@ -53,7 +53,13 @@ _CODES = {
         "ReceiptHandleIsInvalid",
         "InvalidParameterValue.ReceiptHandle",
     },
-    Trouble.EXISTS: {"PreconditionFailed", "412", "ConditionalRequestConflict", "BucketAlreadyOwnedByYou"},
+    Trouble.EXISTS: {
+        "PreconditionFailed",
+        "412",
+        "ConditionalRequestConflict",
+        "BucketAlreadyOwnedByYou",
+        "InvalidLaunchTemplateName.AlreadyExistsException",
+    },
     Trouble.DENIED: {
         "AccessDenied",
         "AccessDeniedException",

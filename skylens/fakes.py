@@ -84,7 +84,8 @@ class FakeQueue:
         return found
 
     def _take(self, most: int) -> list[Received]:
-        now, found = self.clock.now(), []
+        now = self.clock.now()
+        found: list[Received] = []
         for number, message in list(self.messages.items()):
             if message.hidden_until > now or len(found) >= most:
                 continue
@@ -189,6 +190,13 @@ class FakeStore:
     def exists(self, key: str) -> bool:
         self.script.called("exists", key)
         return key in self.objects
+
+    def copy(self, source: str, key: str) -> bool:
+        self.script.called("copy", source, key)
+        with self._lock:
+            if source in self.objects:
+                self._write(key, self.objects[source][0])
+        return source in self.objects
 
     def delete(self, key: str) -> None:
         self.script.called("delete", key)

@@ -1,6 +1,6 @@
 """The EC2 instances of one deployment, behind a narrow protocol."""
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
 
@@ -69,6 +69,9 @@ class Ec2Instances:
         ]
 
     def launch(self, count: int, token: str, subnet: str = "") -> list[str]:
+        options: dict[str, Any] = {"SubnetId": subnet} if subnet else {}
+        if self._user_data:
+            options["UserData"] = self._user_data
         answer = self._client.run_instances(
             LaunchTemplate={"LaunchTemplateName": self._template},
             MinCount=1,
@@ -77,8 +80,7 @@ class Ec2Instances:
             TagSpecifications=[
                 {"ResourceType": "instance", "Tags": [{"Key": DEPLOYMENT_TAG, "Value": self._deployment}]}
             ],
-            **({"SubnetId": subnet} if subnet else {}),
-            **({"UserData": self._user_data} if self._user_data else {}),
+            **options,
         )
         return [instance["InstanceId"] for instance in answer["Instances"]]
 

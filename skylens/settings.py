@@ -28,7 +28,7 @@ ListenAddress = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-
 class Settings(BaseSettings):
     """What every tier needs to find its cloud."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True)
 
     deployment: str = Field("skylens", pattern=r"^[a-z][a-z0-9-]{0,29}$")
     """Prefix of every queue, bucket and tag; two deployments may share an account."""
@@ -225,7 +225,8 @@ def load(kind: type[_S], /, **explicit: Any) -> _S:
     """Read the settings of one tier. Raises SettingsError naming each variable that is wrong or unknown."""
     _refuse_unknown(os.environ)
     try:
-        return kind(_secrets_dir=os.environ.get("CREDENTIALS_DIRECTORY"), **explicit)
+        values: dict[str, Any] = {"_secrets_dir": os.environ.get("CREDENTIALS_DIRECTORY"), **explicit}
+        return kind(**values)
     except ValidationError as error:
         raise SettingsError("; ".join(_line(problem) for problem in error.errors())) from None
 
@@ -241,7 +242,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
 def _line(problem: Any) -> str:
     """One validation problem as a sentence: the variable, its value (unless secret), what would be right."""
     place = problem["loc"][0] if problem["loc"] else ""
-    right = problem["msg"].removeprefix("Value error, ")
+    right = str(problem["msg"]).removeprefix("Value error, ")
     if not place:
         return right
     value = "(hidden)" if place == "api_keys" else repr(problem["input"])

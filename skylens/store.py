@@ -35,6 +35,10 @@ class Store(Protocol):
 
     def exists(self, key: str) -> bool: ...
 
+    def copy(self, source: str, key: str) -> bool:
+        """Copy within the bucket; False when there is no ``source``."""
+        ...
+
     def delete(self, key: str) -> None: ...
 
     def keys(self, prefix: str, after: str = "") -> Iterator[str]:
@@ -80,6 +84,15 @@ class S3Store:
     def exists(self, key: str) -> bool:
         try:
             self._client.head_object(Bucket=self.bucket, Key=key)
+        except ClientError as error:
+            if is_gone(error):
+                return False
+            raise
+        return True
+
+    def copy(self, source: str, key: str) -> bool:
+        try:
+            self._client.copy_object(Bucket=self.bucket, Key=key, CopySource={"Bucket": self.bucket, "Key": source})
         except ClientError as error:
             if is_gone(error):
                 return False

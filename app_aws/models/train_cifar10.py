@@ -1,11 +1,11 @@
 """Train the bundled ten-class demonstration model and write its model folder.
 
     pip install torch onnx numpy pillow
-    python app_aws/models/train_cifar10.py DATA OUT [--epochs 14] [--threads 2]
+    python app_aws/models/train_cifar10.py DATA OUT [--epochs 30] [--threads 2]
 
 ``DATA`` holds ``train/<class>/*`` and ``test/<class>/*``, 32x32 RGB image files: CIFAR-10 laid out as pictures.
 ``OUT`` receives ``model.onnx`` (input N x 3 x 32 x 32, RGB, 0-255; output class probabilities), ``labels.txt`` and
-``model.toml``. About 65 CPU-minutes for 14 epochs. The recipe follows K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a
+``model.toml``. About 36 CPU-minutes for 30 epochs on two cores with AVX-512 BF16. The recipe follows K. Jordan, "94% on CIFAR-10 in 3.29 Seconds on a
 Single GPU" (arXiv:2404.00498), narrowed to three stages of 64, 128 and 192 channels: whitened 2x2 first layer, GELU,
 batch norm without scale, Nesterov SGD with a triangular rate, label smoothing 0.2, flips that alternate by epoch,
 2-pixel shifts, an averaged copy of the weights, identity initialisation of the convolutions.
@@ -209,7 +209,7 @@ def export(net: Net, path: Path) -> None:
 
 @torch.no_grad()
 def accuracy(net: Net, images: torch.Tensor, labels: torch.Tensor) -> float:
-    """Share of right answers, averaged over the picture and its mirror image as one vote each is not: plain top-1."""
+    """Share of pictures whose best class is the right one."""
     right = sum((net(x).argmax(1) == y).sum().item() for x, y in zip(images.split(500), labels.split(500), strict=True))
     return right / len(images)
 
@@ -243,7 +243,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("out", type=Path)
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--version", default="1")

@@ -1,0 +1,117 @@
+"""``skylens settings``: every setting of every tier, with its variable, default, allowed values and meaning."""
+
+import argparse
+from typing import Any, NamedTuple
+
+from rich import box
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from skylens.settings import PREFIX, TIERS, Settings
+
+EPILOG = """\
+A setting is an environment variable, or a file of that name in the systemd credentials directory.
+
+examples:
+  SKYLENS_MAXIMUM=50 skylens scaler
+  skylens settings --markdown > settings.md
+"""
+
+
+class Row(NamedTuple):
+    variable: str
+    default: str
+    allowed: str
+    meaning: str
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.epilog = EPILOG
+    parser.add_argument("--markdown", action="store_true", help="as Markdown tables, as in docs/settings.md")
+
+
+def run(args: argparse.Namespace) -> int:
+    if args.markdown:
+        print(markdown(), end="")
+        return 0
+    console = Console(highlight=False)
+    for title, rows in sections():
+        table = Table(title=title, title_justify="left", box=box.SIMPLE_HEAD, pad_edge=False)
+        for heading in Row._fields:
+            table.add_column(heading, overflow="fold")
+        for row in rows:
+            table.add_row(*(Text(cell) for cell in row))
+        console.print(table)
+    return 0
+
+
+def sections() -> list[tuple[str, list[Row]]]:
+    """First what every tier reads, then each tier's own."""
+    common = set(Settings.model_fields)
+    made = [("Every tier", _rows(Settings, set()))]
+    return made + [(str(tier.__doc__).rstrip("."), _rows(tier, common)) for tier in TIERS]
+
+
+def _rows(tier: type[Settings], without: set[str]) -> list[Row]:
+    described = tier.model_json_schema()["properties"]
+    return [
+        Row(PREFIX + name.upper(), default(field), allowed(field), meaning(field))
+        for name, field in described.items()
+        if name not in without
+    ]
+
+
+def default(field: dict[str, Any]) -> str:
+    """The default as one would write it into the variable; empty for none."""
+    value = field["default"]
+    if isinstance(value, bool):
+        return str(value).lower()
+    return " ".join(value) if isinstance(value, list | tuple) else str(value)
+
+
+def allowed(field: dict[str, Any]) -> str:
+    """What the JSON schema says that a value may be."""
+    if "enum" in field:
+        return ", ".join(field["enum"])
+    if field["type"] == "boolean":
+        return "true, false"
+    if field["type"] == "array":
+        return "words, separated by commas or spaces"
+    if field["type"] == "string":
+        return f"matches {field['pattern']}" if "pattern" in field else "text"
+    kind = "whole number" if field["type"] == "integer" else "number"
+    if "exclusiveMinimum" in field:
+        return f"{kind} above {field['exclusiveMinimum']}, at most {field['maximum']}"
+    return f"{kind} from {field['minimum']} to {field['maximum']}"
+
+
+def meaning(field: dict[str, Any]) -> str:
+    return " ".join(field.get("description", "").replace("``", "`").split())
+
+
+def markdown() -> str:
+    """The whole of docs/settings.md below its heading."""
+    parts = []
+    for title, rows in sections():
+        lines = [f"## {title}", "", "| variable | default | allowed | meaning |", "|---|---|---|---|"]
+        lines += [
+            f"| `{row.variable}` | {_code(row.default)} | {_allowed(row.allowed)} | {_cell(row.meaning)} |"
+            for row in rows
+        ]
+        parts.append("\n".join(lines) + "\n")
+    return "\n".join(parts)
+
+
+def _code(text: str) -> str:
+    return f"`{_cell(text)}`" if text else "(empty)"
+
+
+def _allowed(text: str) -> str:
+    matches, _, pattern = text.partition("matches ")
+    return f"matches {_code(pattern)}" if pattern and not matches else _cell(text)
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")

@@ -1,0 +1,50 @@
+"""A web tier over fakes."""
+
+import itertools
+from uuid import UUID
+
+import pytest
+from falcon import testing
+from web_tier import Web
+
+from skylens.clock import FakeClock
+from skylens.fakes import FakeQueue, FakeQueues, FakeStore
+from skylens.settings import WebSettings, load
+from web_openstack.app import Deps, create_app, create_internal_app
+
+
+@pytest.fixture
+def make_web():
+    """Build a web tier with some settings of its own."""
+
+    def make(**settings):
+        fake = FakeClock()
+        clock = fake.clock()
+        stores = [FakeStore(clock) for _ in range(3)]
+        requests = FakeQueue(clock)
+        counter = itertools.count(1)
+
+        def new_id():
+            return str(UUID(int=int(fake.now() * 1000) << 80 | 7 << 76 | 2 << 62 | next(counter)))
+
+        deps = Deps.of(
+            load(WebSettings, node="web-1", **settings),
+            inputs=stores[0],
+            outputs=stores[1],
+            state=stores[2],
+            requests=requests,
+            clock=clock,
+            new_id=new_id,
+            in_touch=lambda: True,
+        )
+        queues = FakeQueues(clock=clock)
+        queues.ensure("skylens-replies-web-1", {}, 60)
+        client, internal = testing.TestClient(create_app(deps)), testing.TestClient(create_internal_app(deps))
+        return Web(deps, fake, *stores, requests, queues, client, internal)
+
+    return make
+
+
+@pytest.fixture
+def web(make_web):
+    return make_web()

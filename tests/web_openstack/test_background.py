@@ -1,0 +1,228 @@
+"""What the web tier does beside requests: replies, dead letters, answers gone astray, forgotten queues, demand."""
+
+import pytest
+from web_tier import picture
+
+from skylens.errors import UnavailableError
+from skylens.fakes import FakeQueue, aws_error
+from skylens.messages import FleetReport, Reply, Worker, decode, encode
+from web_openstack.admission import Admission, predict
+from web_openstack.deadletters import DeadLetters
+from web_openstack.housekeeping import ASTRAY, FORGOTTEN, SEEN_TAG, Astray, ReplyQueues
+from web_openstack.metrics import WebMetrics
+from web_openstack.replies import ReplyThread
+
+ASYNC = {"Content-Type": "image/png", "Prefer": "respond-async"}
+
+
+def submit(web):
+    web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC)
+    return web.taken()[-1]
+
+
+def replies_of(web):
+    queue = FakeQueue(web.clock.clock())
+    return queue, ReplyThread(queue, web.deps.jobs, web.deps.metrics, web.clock.clock())
+
+
+def test_a_reply_is_settled_before_it_is_deleted(web):
+    request = submit(web)
+    queue, thread = replies_of(web)
+    queue.send(encode(web.reply(request)))
+    queue.script.fail("delete", aws_error("ServiceUnavailable", 503))
+    with pytest.raises(Exception, match="ServiceUnavailable"):
+        thread.poll(0)
+    assert web.deps.jobs.demand.snapshot().outstanding == 0
+    assert len(queue.messages) == 1
+
+
+def test_a_reply_delivered_twice_is_dropped_the_second_time(web):
+    request = submit(web)
+    queue, thread = replies_of(web)
+    queue.twice = True
+    queue.send(encode(web.reply(request)))
+    thread.poll(0)
+    assert sum(web.deps.jobs.demand.snapshot().completions) == 1
+    assert web.deps.metrics.replies.labels("answer")._value.get() == 1
+
+
+def test_an_unreadable_reply_is_logged_and_dropped(web):
+    queue, thread = replies_of(web)
+    queue.send(b'{"v": 99}')
+    queue.send(b"nonsense")
+    thread.poll(0)
+    assert queue.messages == {}
+    assert web.deps.metrics.replies.labels("unreadable")._value.get() == 2
+
+
+def test_readiness_follows_the_reply_queue(web):
+    queue, thread = replies_of(web)
+    assert thread.in_touch()
+    web.clock.sleep(60)
+    assert not thread.in_touch()
+    thread.poll(0)
+    assert thread.in_touch()
+
+
+def dead_letters(web):
+    return DeadLetters(
+        FakeQueue(web.clock.clock()), web.queues, web.state, web.outputs, web.clock.clock(), WebMetrics(web.deps.jobs.demand)
+    )
+
+
+def test_the_client_of_a_dead_letter_is_told_and_the_letter_is_kept(web):
+    request = submit(web)
+    dead = dead_letters(web)
+    dead.queue.send(encode(request))
+    assert dead.poll() == 1
+    assert dead.queue.messages == {}
+    answer = web.client.simulate_get(f"/v1/images/{request.id}", params={"wait": "0"})
+    (sent,) = web.queues.queues["skylens-replies-web-1"].messages.values()
+    web.deps.jobs.settle(decode(Reply, sent.body))
+    answer = web.client.simulate_get(f"/v1/images/{request.id}")
+    assert (answer.status_code, answer.json["code"]) == (422, "poison-image")
+    assert list(web.state.objects) == [f"dead/default/{request.id}"]
+
+
+def test_a_dead_letter_never_overwrites_an_answer(web):
+    request = submit(web)
+    reply = web.reply(request)
+    dead = dead_letters(web)
+    dead.queue.send(encode(request))
+    dead.poll()
+    assert decode(Reply, web.outputs.objects[f"default/{request.id}.json"][0]) == reply
+    (sent,) = web.queues.queues["skylens-replies-web-1"].messages.values()
+    assert decode(Reply, sent.body) == reply
+
+
+@pytest.mark.parametrize("broken", ["state", "outputs"])
+def test_a_crash_while_settling_a_dead_letter_repeats_it(web, broken):
+    request = submit(web)
+    dead = dead_letters(web)
+    dead.queue.send(encode(request))
+    getattr(web, broken).script.fail("put" if broken == "state" else "put_if", aws_error("SlowDown", 503))
+    with pytest.raises(Exception, match="SlowDown"):
+        dead.poll()
+    web.clock.sleep(31)
+    assert dead.poll() == 1
+    assert f"default/{request.id}.json" in web.outputs.objects
+
+
+def test_an_unreadable_dead_letter_is_kept_for_the_operator(web):
+    dead = dead_letters(web)
+    dead.queue.send(b'{"v": 7}')
+    dead.poll()
+    (place,) = web.state.objects
+    assert place.startswith("dead/unreadable/")
+    assert dead.queue.messages == {}
+
+
+def test_an_answer_whose_reply_never_came_is_found(web):
+    request = submit(web)
+    web.reply(request)
+    astray = Astray(web.deps.jobs)
+    astray.look()
+    assert web.deps.jobs.demand.is_outstanding(request.id)
+    web.clock.sleep(ASTRAY + 1)
+    astray.look()
+    assert not web.deps.jobs.demand.is_outstanding(request.id)
+
+
+def test_every_waiting_job_gets_its_turn_to_be_looked_for(web):
+    requests = [submit(web) for _ in range(50)]
+    web.clock.sleep(ASTRAY + 1)
+    web.reply(requests[45])
+    astray = Astray(web.deps.jobs)
+    for _ in range(3):
+        astray.look()
+    assert not web.deps.jobs.demand.is_outstanding(requests[45].id)
+
+
+def test_a_job_older_than_its_retention_is_no_demand_any_more(web):
+    submit(web)
+    web.clock.sleep(24 * 3600 + 10)
+    Astray(web.deps.jobs).look()
+    assert web.deps.jobs.demand.snapshot().outstanding == 0
+
+
+def test_a_reply_queue_is_swept_only_when_its_owner_is_long_gone(web):
+    now = web.clock.now()
+    old = web.queues.ensure("skylens-replies-gone", {SEEN_TAG: str(int(now - FORGOTTEN - 1))}, 60)
+    web.queues.ensure("skylens-replies-alive", {SEEN_TAG: str(int(now - 60))}, 60)
+    web.queues.ensure("skylens-replies-foreign", {}, 60)
+    old.url = "gone"
+    own = web.queues.queues["skylens-replies-web-1"]
+    ReplyQueues(web.queues, own, "skylens-replies-", web.clock.clock()).keep()
+    assert set(web.queues.queues) == {"skylens-replies-web-1", "skylens-replies-alive", "skylens-replies-foreign"}
+    assert web.queues.tags["skylens-replies-web-1"][SEEN_TAG] == str(int(now))
+
+
+def test_demand_is_counted_per_second(web):
+    demand = web.deps.jobs.demand
+    demand.accepted("a", "t")
+    demand.accepted("a", "t")
+    demand.accepted("b", "t")
+    web.clock.sleep(3)
+    demand.answered("a", 0.25)
+    assert not demand.answered("a")
+    seen = demand.snapshot()
+    assert (seen.arrivals[-4:], seen.completions[-4:]) == ((2, 0, 0, 0), (0, 0, 0, 1))
+    assert (seen.outstanding, seen.oldest, seen.service_times) == (1, 3.0, (0.25,))
+    web.clock.sleep(1000)
+    assert sum(demand.snapshot().arrivals) == 0
+
+
+def report(states, **changes):
+    workers = tuple(Worker(instance=f"i-{n}", state=state, age=1) for n, state in enumerate(states))
+    fields = {"at": 0, "policy": "greedy", "desired": 1, "minimum": 0, "maximum": 20, "reason": "", "boot_seconds": 120}
+    return FleetReport(workers=workers, slots=4, **fields | changes)
+
+
+@pytest.mark.parametrize(
+    ("outstanding", "service", "fleet", "expected"),
+    [
+        (99, 0.5, report([]), 120 + 100 * 0.5 / (4 * 20)),
+        (99, 0.5, report(["ready"] * 5), 100 * 0.5 / (4 * 5)),
+        (9999, 0.5, report(["busy"]), 120 + (10_000 - 120 * 8) / (20 * 8)),
+        (0, None, None, 120 + 0.25 / 4),
+        (99, 0.5, report(["pending", "draining"]), 120 + 100 * 0.5 / (4 * 20)),
+    ],
+)
+def test_the_predicted_wait(web, outstanding, service, fleet, expected):
+    demand = web.deps.jobs.demand
+    for n in range(outstanding):
+        demand.accepted(str(n), "t")
+    if service:
+        demand.accepted("x", "t")
+        demand.answered("x", service)
+    assert predict(demand.snapshot(), fleet) == pytest.approx(expected)
+
+
+def test_a_hundred_plain_requests_wait_through_a_cold_boot_of_two_minutes(web):
+    for n in range(100):
+        web.deps.admission.check(web.deps.jobs.demand.snapshot(), report([], maximum=1))
+        web.deps.jobs.demand.accepted(str(n), "t")
+
+
+def test_a_wait_beyond_the_limit_is_refused_with_the_time_it_takes_to_come_down(web):
+    demand = web.deps.jobs.demand
+    for n in range(1000):
+        demand.accepted(str(n), "t")
+    demand.accepted("x", "t")
+    demand.answered("x", 4.0)
+    admission = Admission(10, 600)
+    with pytest.raises(UnavailableError) as refused:
+        admission.check(demand.snapshot(), report(["busy"], maximum=1))
+    assert refused.value.retry_after == 1001 - 600
+
+
+def test_the_autoscaler_reads_demand_and_reports_the_fleet_on_the_internal_address_alone(web):
+    submit(web)
+    assert web.internal.simulate_get("/internal/demand").json["outstanding"] == 1
+    assert web.internal.simulate_put("/internal/fleet", body=encode(report(["idle"]))).status_code == 204
+    status = web.client.simulate_get("/v1/status").json
+    assert (status["fleet"]["workers"][0]["state"], status["fleet_age"]) == ("idle", 0.0)
+    assert status["queue"] == {"visible": 1, "in_flight": 0}
+    assert web.internal.simulate_put("/internal/fleet", body=b"{}").status_code == 400
+    assert web.client.simulate_get("/internal/demand").status_code == 404
+    assert web.client.simulate_put("/internal/fleet", body=b"{}").status_code == 404

@@ -1,0 +1,77 @@
+"""``/v1/batches``: one job per file, progress, results as they come."""
+
+import json
+
+from web_tier import multipart, picture
+
+from skylens.errors import UndecodableImageError
+
+
+def post(web, *parts, **query):
+    body, headers = multipart(*parts)
+    return web.client.simulate_post("/v1/batches", body=body, headers=headers, params=query)
+
+
+def test_a_batch_makes_one_job_per_file_and_refuses_bad_ones_alone(web):
+    answer = post(web, ("f", "a.png", picture()), ("f", "b.txt", b"text"), ("g", "c.png", picture(size=(5, 5))))
+    assert answer.status_code == 202
+    assert [job["status"] for job in answer.json["jobs"]] == ["working", "failed", "working"]
+    assert answer.json["jobs"][1]["error"]["code"] == "unsupported-image"
+    assert [request.name for request in web.taken()] == ["a.png", "c.png"]
+
+
+def test_progress_counts_and_holds_the_results(web):
+    batch = post(web, *[("f", f"{n}.png", picture(size=(n + 1, 1))) for n in range(4)], ("f", "x", b"bad!"))
+    place = batch.headers["Location"]
+    first, second, *_ = web.taken()
+    web.reply(first, label="dog")
+    web.reply(second, failure=UndecodableImageError())
+    seen = web.client.simulate_get(place).json
+    assert {key: seen[key] for key in ("total", "done", "failed", "working")} == {
+        "total": 5,
+        "done": 1,
+        "failed": 2,
+        "working": 2,
+    }
+    assert seen["jobs"][0]["result"]["labels"][0]["label"] == "dog"
+    assert seen["jobs"][1]["error"]["code"] == "undecodable-image"
+
+
+def test_results_come_line_by_line_until_all_are_there(web):
+    batch = post(web, *[("f", f"{n}.png", picture(size=(n + 1, 1))) for n in range(3)])
+    with web.answering(label=lambda request: request.name):
+        answer = web.client.simulate_get(
+            batch.headers["Location"], headers={"Accept": "application/x-ndjson"}, params={"wait": "30"}
+        )
+    lines = [json.loads(line) for line in answer.text.splitlines()]
+    assert sorted(line["result"]["labels"][0]["label"] for line in lines) == ["0.png", "1.png", "2.png"]
+
+
+def test_stored_objects_make_a_batch_by_their_keys(web):
+    web.inputs.put("default/up/one.png", picture(), "image/png")
+    web.inputs.put("lab/two.png", picture(), "image/png")
+    keys = ["default/up/one.png", "default/up/none.png", "lab/two.png"]
+    answer = web.client.simulate_post("/v1/batches", json={"keys": keys})
+    assert [job["status"] for job in answer.json["jobs"]] == ["working", "failed", "failed"]
+    (request,) = web.taken()
+    assert (request.name, request.digest) == ("one.png", "")
+    assert web.inputs.objects[request.key][0] == picture()
+
+
+def test_bad_batches_are_refused(make_web):
+    web = make_web(max_batch=2)
+    assert post(web).status_code == 400
+    assert post(web, *[("f", "a.png", picture())] * 3).status_code == 413
+    for body in (b"", b"{}", b'{"keys": 5}', b'{"keys": []}', b'{"keys": ["a"], "more": 1}', b"nonsense"):
+        answer = web.client.simulate_post("/v1/batches", body=body, headers={"Content-Type": "application/json"})
+        assert answer.status_code == 400
+    assert web.client.simulate_post("/v1/batches", json={"keys": ["a"] * 3}).status_code == 413
+    assert web.client.simulate_post("/v1/batches", body=b"x", headers={"Content-Type": "text/csv"}).status_code == 400
+
+
+def test_unknown_and_old_batches(web):
+    batch = post(web, ("f", "a.png", picture())).json["id"]
+    assert web.client.simulate_get(f"/v1/batches/{web.deps.jobs.new_id()}").status_code == 404
+    assert web.client.simulate_get("/v1/batches/nonsense").status_code == 404
+    web.clock.sleep(25 * 3600)
+    assert web.client.simulate_get(f"/v1/batches/{batch}").status_code == 410

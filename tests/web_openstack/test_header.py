@@ -1,0 +1,112 @@
+"""The door's own header reader agrees with Pillow on what is whole, and never raises anything but its own errors."""
+
+import io
+import struct
+import zlib
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image as Picture
+from web_tier import picture
+
+from skylens.errors import SkylensError, TooLargeError, UndecodableImageError, UnsupportedImageError
+from web_openstack import header
+
+MANY = 50_000_000
+CASES = [
+    ("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
+] + [
+    ("JPEG", "L", {}),
+    ("JPEG", "RGB", {}),
+    ("JPEG", "CMYK", {}),
+    ("JPEG", "RGB", {"progressive": True}),
+    ("WEBP", "RGB", {}),
+    ("WEBP", "RGBA", {}),
+    ("WEBP", "RGB", {"lossless": True}),
+]
+
+
+@pytest.mark.parametrize(("kind", "mode", "options"), CASES)
+@pytest.mark.parametrize("size", [(1, 1), (3, 2), (257, 130)])
+def test_it_reads_what_pillow_writes(kind, mode, options, size):
+    read = header.check(picture(kind, size, mode, **options), MANY)
+    assert (read.kind, read.width, read.height) == (f"image/{kind.lower()}", *size)
+
+
+@pytest.mark.parametrize("kind", ["PNG", "JPEG", "WEBP"])
+def test_an_animated_one_is_read_like_any_other(kind):
+    frames = [Picture.new("RGB", (8, 5), color) for color in ("red", "blue")]
+    out = io.BytesIO()
+    if kind == "JPEG":
+        frames[0].save(out, "MPO", save_all=True, append_images=frames[1:])
+    else:
+        frames[0].save(out, kind, save_all=True, append_images=frames[1:])
+    assert header.check(out.getvalue(), MANY)[1:] == (8, 5)
+
+
+def test_a_jpeg_with_a_thumbnail_inside_is_measured_by_its_own_frame():
+    exif = b"Exif\0\0" + picture("JPEG", (2, 2))
+    assert header.check(picture("JPEG", (40, 30), exif=exif), MANY)[1:] == (40, 30)
+
+
+@pytest.mark.parametrize(("kind", "mode", "options"), CASES)
+def test_it_refuses_every_cut(kind, mode, options):
+    whole = picture(kind, (33, 21), mode, **options)
+    tail = len(whole) - (8 if kind == "WEBP" else 2)
+    for length in {*range(1, min(64, tail)), tail // 2, tail - 1}:
+        with pytest.raises((UndecodableImageError, UnsupportedImageError)):
+            header.check(whole[:length], MANY)
+
+
+def test_bytes_after_the_image_do_no_harm():
+    for kind in ("PNG", "JPEG", "WEBP"):
+        assert header.check(picture(kind) + b"trailing rubbish", MANY)
+
+
+def bomb(width, height):
+    """A small PNG whose header promises a huge picture."""
+
+    def chunk(name, data):
+        return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
+
+    ihdr = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", ihdr) + chunk(b"IDAT", zlib.compress(b"\0")) + chunk(b"IEND", b"")
+
+
+def test_a_bomb_is_known_by_its_header():
+    with pytest.raises(TooLargeError, match="50000 x 50000"):
+        header.check(bomb(50_000, 50_000), MANY)
+
+
+def test_an_image_of_no_size_is_damaged():
+    with pytest.raises(UndecodableImageError, match="0 x 7"):
+        header.check(bomb(0, 7), MANY)
+
+
+@pytest.mark.parametrize("data", [b"", b"GIF89a" + b"\0" * 40, b"BM" + b"\0" * 60, b"<svg/>", b"%PDF-1.7", b"\0" * 100])
+def test_other_kinds_are_unsupported(data):
+    with pytest.raises(UnsupportedImageError):
+        header.check(data, MANY)
+
+
+@given(
+    st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x20\0\0\0WEBPVP8 ", b"RIFF\xff\0\0\0WEBPVP8X"]),
+    st.binary(max_size=400),
+)
+def test_no_bytes_raise_anything_else(prefix, rest):
+    try:
+        header.check(prefix + rest, MANY)
+    except SkylensError:
+        pass
+
+
+@given(st.sampled_from(["PNG", "JPEG", "WEBP"]), st.data())
+def test_flipped_bytes_raise_nothing_else(kind, data):
+    whole = bytearray(picture(kind, (40, 30)))
+    for _ in range(data.draw(st.integers(1, 8))):
+        whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
+    try:
+        header.check(bytes(whole), MANY)
+    except SkylensError:
+        pass

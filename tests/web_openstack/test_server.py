@@ -1,0 +1,156 @@
+"""The server around the application: waiting clients, broken requests, slow uploads, and a drain that loses nobody."""
+
+import http.client
+import json
+import socket
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+from web_tier import multipart, picture
+
+from web_openstack import server
+from web_openstack.app import create_app
+
+PNG = {"Content-Type": "image/png"}
+
+
+@pytest.fixture
+def serve():
+    """Start a web tier on a free port; stops at the end."""
+    running = []
+
+    def start(web, **changes):
+        s = web.deps.settings
+        options = {"slots": s.max_waits, "max_body": s.max_body_bytes, "trusted_proxy": s.trusted_proxy} | changes
+        made = server.public(create_app(web.deps), "127.0.0.1:0", **options)
+        thread = threading.Thread(target=made.serve, args=(web.deps.drain, 20))
+        thread.start()
+        running.append((made, thread))
+        return made, thread
+
+    yield start
+    for made, thread in running:
+        if thread.is_alive():
+            made.stop()
+        thread.join(30)
+        assert not thread.is_alive()
+
+
+def connect(made):
+    return http.client.HTTPConnection("127.0.0.1", int(made.effective_port), timeout=60)
+
+
+def ask(made, method, path, body=None, headers=None):
+    link = connect(made)
+    link.request(method, path, body, headers or {})
+    answer = link.getresponse()
+    return answer.status, dict(answer.getheaders()), answer.read()
+
+
+def until(condition):
+    for _ in range(2000):
+        if condition():
+            return
+        threading.Event().wait(0.01)
+    raise AssertionError("it did not come to pass")
+
+
+def test_health_answers_while_every_slot_waits(make_web, serve):
+    web = make_web(max_waits=40)
+    made, _ = serve(web)
+    with ThreadPoolExecutor(40) as pool:
+        waiting = [pool.submit(ask, made, "POST", "/v1/images", picture(), PNG | {"Prefer": "wait=60"}) for _ in range(40)]
+        until(lambda: len(web.taken()) == 40)
+        assert ask(made, "GET", "/healthz")[0] == 200
+        status, headers, _ = ask(made, "POST", "/v1/images", picture(), PNG)
+        assert (status, headers["Retry-After"]) == (503, "2")
+        for request in web.taken():
+            web.deps.jobs.settle(web.reply(request))
+        assert [done.result()[0] for done in waiting] == [200] * 40
+
+
+def test_a_drain_answers_every_waiting_client_and_then_ends(make_web, serve):
+    web = make_web(max_waits=30)
+    made, thread = serve(web)
+    body, headers = multipart(("myfile", "a.png", picture()))
+    with ThreadPoolExecutor(20) as pool:
+        waiting = [pool.submit(ask, made, "POST", "/v1/images", picture(), PNG) for _ in range(10)]
+        plain = [pool.submit(ask, made, "POST", "/", body, headers) for _ in range(10)]
+        until(lambda: len(web.taken()) == 20)
+        made.stop()
+        answers = [done.result() for done in waiting]
+        assert {(status, json.loads(text)["status"]) for status, _, text in answers} == {(202, "working")}
+        assert {answer.result()[0] for answer in plain} == {503}
+    thread.join(30)
+    assert not thread.is_alive()
+    with pytest.raises(OSError, match="refused"):
+        ask(made, "GET", "/healthz")
+
+
+def test_a_body_beyond_the_limit_is_a_problem_document(make_web, serve):
+    made, _ = serve(make_web(max_image_bytes=2048, max_body_bytes=4096))
+    link = connect(made)
+    link.putrequest("POST", "/v1/images")
+    link.putheader("Content-Type", "image/png")
+    link.putheader("Content-Length", "10000000000")
+    link.endheaders()
+    answer = link.getresponse()
+    assert (answer.status, answer.getheader("Content-Type")) == (413, "application/problem+json")
+    assert json.loads(answer.read())["status"] == 413
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x00\x01\x02\r\n\r\n",
+        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: nonsense\r\n\r\n",
+        b"POST /v1/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nzz\r\n",
+        b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
+        b"POST /v1/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnot-hex\r\n",
+    ],
+)
+def test_broken_http_is_refused_and_the_server_lives(web, serve, raw):
+    made, _ = serve(web)
+    with socket.create_connection(("127.0.0.1", int(made.effective_port)), timeout=20) as link:
+        link.sendall(raw)
+        status = link.recv(65536).split(b"\r\n")[0].split()[1]
+    assert 400 <= int(status) < 600
+    assert ask(made, "GET", "/healthz")[0] == 200
+
+
+def test_a_chunked_upload_is_an_upload(web, serve):
+    made, _ = serve(web)
+    link = connect(made)
+    data = picture(size=(300, 200))
+    chunks = (data[start : start + 7] for start in range(0, len(data), 7))
+    link.request("POST", "/v1/images", chunks, PNG | {"Prefer": "respond-async"}, encode_chunked=True)
+    assert link.getresponse().status == 202
+    assert web.inputs.objects[web.taken()[0].key][0] == data
+
+
+def test_a_slow_upload_holds_no_thread_and_is_answered(make_web, serve):
+    web = make_web(max_waits=1)
+    made, _ = serve(web)
+    data = picture()
+    links = [socket.create_connection(("127.0.0.1", int(made.effective_port)), timeout=20) for _ in range(30)]
+    head = f"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nPrefer: respond-async\r\nContent-Length: {len(data)}\r\n\r\n"
+    for link in links:
+        link.sendall(head.encode() + data[:10])
+    assert ask(made, "POST", "/v1/images", data, PNG | {"Prefer": "respond-async"})[0] == 202
+    links[0].sendall(data[10:])
+    assert b" 202 " in links[0].recv(65536).split(b"\r\n")[0]
+    for link in links:
+        link.close()
+
+
+def test_a_client_that_left_frees_its_slot(make_web, serve, monkeypatch):
+    monkeypatch.setattr("web_openstack.waiters.LOOK", 0.05)
+    web = make_web(max_waits=1)
+    made, _ = serve(web)
+    link = connect(made)
+    link.request("POST", "/v1/images", picture(), PNG | {"Prefer": "wait=60"})
+    until(web.taken)
+    assert ask(made, "POST", "/v1/images", picture(), PNG)[0] == 503
+    link.close()
+    until(lambda: ask(made, "POST", "/v1/images", picture(), PNG | {"Prefer": "respond-async"})[0] == 202)

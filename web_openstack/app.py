@@ -1,0 +1,132 @@
+"""The WSGI applications of the web tier, made from what they are given: no environment, no globals."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import falcon
+
+from skylens.clock import Clock
+from skylens.errors import SkylensError
+from skylens.queues import Queue
+from skylens.settings import WebSettings
+from skylens.store import Store
+from web_openstack import problems
+from web_openstack.admission import Admission, FleetBoard
+from web_openstack.asked import Waits
+from web_openstack.batches import Batches
+from web_openstack.canonical import Canonical
+from web_openstack.demand import DemandCounter
+from web_openstack.door import Door, Keys, RateLimit
+from web_openstack.gauge import QueueGauge
+from web_openstack.idempotency import Idempotency
+from web_openstack.jobs import Jobs
+from web_openstack.metrics import WebMetrics
+from web_openstack.resources import service
+from web_openstack.resources.batches import BatchById, BatchList
+from web_openstack.resources.images import ImageById, Images
+from web_openstack.resources.page import Page
+from web_openstack.resources.plain import PlainDoor
+from web_openstack.uploads import Uploads
+from web_openstack.waiters import Waiters
+
+PAGE = Path(__file__).parent / "page"
+
+
+@dataclass(frozen=True)
+class Deps:
+    """Everything the web tier works with. ``of`` builds the parts that need no choice."""
+
+    settings: WebSettings
+    jobs: Jobs
+    state: Store
+    metrics: WebMetrics
+    fleet: FleetBoard
+    admission: Admission
+    gauge: QueueGauge
+    in_touch: Callable[[], bool]
+
+    @classmethod
+    def of(
+        cls,
+        settings: WebSettings,
+        *,
+        inputs: Store,
+        outputs: Store,
+        state: Store,
+        requests: Queue,
+        clock: Clock,
+        new_id: Callable[[], str],
+        in_touch: Callable[[], bool],
+    ) -> "Deps":
+        demand = DemandCounter(settings.node_name(), clock)
+        jobs = Jobs(
+            inputs=inputs,
+            outputs=outputs,
+            requests=requests,
+            reply_queue=settings.queue(f"replies-{settings.node_name()}"),
+            retention=settings.retention_hours * 3600,
+            demand=demand,
+            waiters=Waiters(),
+            clock=clock,
+            new_id=new_id,
+        )
+        admission = Admission(settings.max_waits, settings.max_predicted_wait)
+        gauge = QueueGauge(requests, clock)
+        return cls(settings, jobs, state, WebMetrics(demand), FleetBoard(clock), admission, gauge, in_touch)
+
+    def drain(self) -> None:
+        """Take nothing more in, and let every waiting client go with what can be said."""
+        self.admission.draining.set()
+        self.jobs.waiters.stop()
+
+
+def create_app(deps: Deps) -> "falcon.App[Any, Any]":
+    """The public application."""
+    s = deps.settings
+    demand = deps.jobs.demand
+    door = Door(Keys(s.api_keys), RateLimit(s.rate_limit), deps.admission, demand, deps.fleet)
+    uploads = Uploads(s.max_image_bytes, s.max_pixels)
+    waits = Waits(s.wait_seconds, s.max_wait_seconds)
+    batches = Batches(deps.state, deps.jobs, s.max_batch)
+    app = _bare(deps)
+    plain = PlainDoor(door, uploads, deps.jobs, s.plain_wait_seconds)
+    app.add_route("/v1/images", Images(door, uploads, deps.jobs, Idempotency(deps.state, deps.jobs), waits))
+    app.add_route("/v1/images/{job}", ImageById(door, deps.jobs, waits))
+    app.add_route("/v1/batches", BatchList(door, uploads, batches))
+    app.add_route("/v1/batches/{batch}", BatchById(door, batches, waits))
+    app.add_route("/v1/status", service.Status(demand, deps.fleet, deps.gauge))
+    app.add_route("/healthz", service.Health())
+    app.add_route("/readyz", service.Ready(deps.admission, deps.in_touch))
+    app.add_route("/metrics", service.Metrics(deps.metrics))
+    app.add_route("/openapi.json", service.OpenApi())
+    app.add_route("/", Page(PAGE / "index.html", plain if s.plain_door else None))
+    app.add_static_route("/page", PAGE)
+    if s.plain_door:
+        app.add_sink(plain, "/")
+    return app
+
+
+def create_internal_app(deps: Deps) -> "falcon.App[Any, Any]":
+    """What only the autoscaler may ask, on an address of its own."""
+    app = _bare(deps)
+    app.add_route("/internal/demand", service.DemandResource(deps.jobs.demand))
+    app.add_route("/internal/fleet", service.FleetResource(deps.fleet))
+    return app
+
+
+def _bare(deps: Deps) -> "falcon.App[Any, Any]":
+    app = falcon.App(middleware=[Canonical(deps.metrics, deps.jobs.new_id)])
+    app.add_error_handler(Exception, problems.on_bug)
+    app.add_error_handler(falcon.HTTPError, _reraise)
+    app.add_error_handler(SkylensError, problems.on_skylens_error)
+    app.set_error_serializer(problems.on_falcon_error)
+    app.req_options.strip_url_path_trailing_slash = True
+    return app
+
+
+def _reraise(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError, params: object) -> None:
+    """Falcon's own errors keep their handling; only what nobody expected is a bug."""
+    del req, resp, params
+    raise error

@@ -1,0 +1,67 @@
+"""Dead letters: requests that no worker survived. Their clients are told, and they are kept for the operator.
+
+Each web process runs this; SQS gives each letter to one of them at a time. The order is: record in the state bucket,
+outcome in the output bucket, reply, delete. A crash between any two steps repeats them, which changes nothing.
+"""
+
+from dataclasses import dataclass
+
+from skylens import logs
+from skylens.clock import Clock
+from skylens.errors import MessageError, PoisonImageError, SkylensError
+from skylens.messages import Failure, Reply, Request, Struct, encode, read
+from skylens.queues import Queue, Received, SqsQueues
+from skylens.store import Store
+from web_openstack.metrics import WebMetrics
+
+log = logs.get(__name__)
+
+
+class DeadLetter(Struct, frozen=True, kw_only=True):
+    """``at``: Unix seconds when it was set aside; ``body``: the message as it was; ``reason``: for people."""
+
+    at: float
+    reason: str
+    body: str
+
+
+@dataclass(frozen=True)
+class DeadLetters:
+    queue: Queue
+    queues: SqsQueues
+    state: Store
+    outputs: Store
+    clock: Clock
+    metrics: WebMetrics
+
+    def poll(self, wait: int = 0) -> int:
+        """Settle up to ten dead letters; how many there were."""
+        received = self.queue.receive(10, wait)
+        for message in received:
+            self._settle(message)
+            self.queue.delete([message.receipt])
+        return len(received)
+
+    def _settle(self, message: Received) -> None:
+        try:
+            request = read(Request, message.body)
+        except MessageError as unreadable:
+            log.exception("dead.unreadable")
+            self._keep(f"dead/unreadable/{message.sent:.3f}", unreadable.detail, message.body)
+            return
+        place = f"{request.tenant}/{request.id}"
+        error: SkylensError = PoisonImageError()
+        self._keep(f"dead/{place}", error.detail, message.body)
+        reply = Reply(id=request.id, tenant=request.tenant, name=request.name, failure=Failure.of(error))
+        if self.outputs.put_if(f"{place}.json", encode(reply), "application/json", etag=None):
+            log.error("dead.letter", id=request.id, tenant=request.tenant, name=request.name)
+            self.metrics.dead.inc()
+            self.queues.send(request.reply_to, encode(reply))
+            return
+        held = self.outputs.get(f"{place}.json")
+        if held is not None:
+            self.queues.send(request.reply_to, held.data)
+
+    def _keep(self, place: str, reason: str, body: str) -> None:
+        letter = DeadLetter(at=self.clock.now(), reason=reason, body=body)
+        self.state.put(place, encode(letter), "application/json")

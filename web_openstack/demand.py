@@ -1,0 +1,91 @@
+"""Counts what this web node took in and answered, second by second: demand is counted, not guessed."""
+
+import threading
+from collections import deque
+
+from skylens.clock import Clock
+from skylens.messages import Demand
+
+SECONDS = 120
+"""How many one-second buckets are kept."""
+SERVICE_TIMES = 200
+
+
+class DemandCounter:
+    """Owned by the web process; every request thread and the reply thread write to it under one lock.
+
+    It dies with its process: what was outstanding then is known only to SQS, which is why the autoscaler looks at
+    ``started`` and falls back to SQS's counts for a while.
+    """
+
+    def __init__(self, node: str, clock: Clock) -> None:
+        self._node, self._clock = node, clock
+        self._started = clock.now()
+        self._lock = threading.Lock()
+        self._outstanding: dict[str, tuple[float, str]] = {}
+        self._arrivals = deque([0] * SECONDS, SECONDS)
+        self._completions = deque([0] * SECONDS, SECONDS)
+        self._second = int(clock.ticks())
+        self._service: deque[float] = deque(maxlen=SERVICE_TIMES)
+
+    def accepted(self, job: str, tenant: str) -> None:
+        """Count an image as taken in. The same job counts once."""
+        with self._lock:
+            self._turn()
+            if job not in self._outstanding:
+                self._outstanding[job] = (self._clock.ticks(), tenant)
+                self._arrivals[-1] += 1
+
+    def withdrawn(self, job: str) -> None:
+        """The image could not be taken in after all."""
+        with self._lock:
+            self._turn()
+            if self._outstanding.pop(job, None) is not None:
+                self._arrivals[-1] -= 1
+
+    def answered(self, job: str, service: float | None = None) -> bool:
+        """Count an image as answered; False when it was not outstanding (a repeat, or another process's).
+
+        ``service``: seconds of work that the reply reports.
+        """
+        with self._lock:
+            self._turn()
+            if self._outstanding.pop(job, None) is None:
+                return False
+            self._completions[-1] += 1
+            if service is not None:
+                self._service.append(service)
+            return True
+
+    def is_outstanding(self, job: str) -> bool:
+        with self._lock:
+            return job in self._outstanding
+
+    def older_than(self, seconds: float) -> list[tuple[str, str]]:
+        """Job and tenant of what is outstanding for longer than ``seconds``, oldest first."""
+        with self._lock:
+            before = self._clock.ticks() - seconds
+            return [(job, tenant) for job, (since, tenant) in self._outstanding.items() if since <= before]
+
+    def snapshot(self) -> Demand:
+        with self._lock:
+            self._turn()
+            oldest = next(iter(self._outstanding.values()), None)
+            return Demand(
+                node=self._node,
+                at=self._clock.now(),
+                started=self._started,
+                arrivals=tuple(self._arrivals),
+                completions=tuple(self._completions),
+                outstanding=len(self._outstanding),
+                oldest=0.0 if oldest is None else self._clock.ticks() - oldest[0],
+                service_times=tuple(self._service),
+            )
+
+    def _turn(self) -> None:
+        """Open a bucket for each second that has begun since the last call."""
+        second = int(self._clock.ticks())
+        for _ in range(min(second - self._second, SECONDS)):
+            self._arrivals.append(0)
+            self._completions.append(0)
+        self._second = second

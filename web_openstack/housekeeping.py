@@ -1,0 +1,87 @@
+"""The housekeeping thread: dead letters, answers that went astray, reply queues without an owner.
+
+One thread per web process, owned by ``main``; stops within one round. If it dies with the process, another web node or
+the next start does the same work: every step may be repeated.
+"""
+
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from skylens import logs
+from skylens.aws_errors import AWS_ERRORS, explain
+from skylens.clock import Clock
+from skylens.errors import ExpiredError, SkylensError
+from skylens.queues import SqsQueue, SqsQueues
+from web_openstack.jobs import Jobs
+
+log = logs.get(__name__)
+
+SEEN_TAG = "skylens:seen"
+"""Unix seconds when the owner of a reply queue was last alive."""
+SEEN_EVERY, FORGOTTEN = 300.0, 3600.0
+"""Seconds between two signs of life, and without one until a queue is swept."""
+ASTRAY, LOOKS = 60.0, 20
+"""Seconds after which an outstanding job's answer is looked for in the bucket, and how many at a time."""
+ROUND = 5.0
+
+
+@dataclass
+class ReplyQueues:
+    """Keeps this node's reply queue tagged as alive and sweeps those whose owner is gone."""
+
+    queues: SqsQueues
+    own: SqsQueue
+    prefix: str
+    clock: Clock
+    _next: float = float("-inf")
+
+    def keep(self) -> None:
+        if self.clock.ticks() < self._next:
+            return
+        self._next = self.clock.ticks() + SEEN_EVERY
+        self.queues.tag(self.own, {SEEN_TAG: str(int(self.clock.now()))})
+        for queue, tags in self.queues.tagged(self.prefix):
+            seen = tags.get(SEEN_TAG, "")
+            if seen.isdigit() and self.clock.now() - int(seen) > FORGOTTEN:
+                log.info("replies.swept", queue=queue.url)
+                self.queues.remove(queue)
+
+
+@dataclass
+class Astray:
+    """Looks in the output bucket for answers whose reply message never came, a few jobs a round, all in turn."""
+
+    jobs: Jobs
+    _from: int = 0
+
+    def look(self) -> None:
+        waiting = self.jobs.demand.older_than(ASTRAY)
+        self._from = self._from % len(waiting) if waiting else 0
+        for job, tenant in waiting[self._from : self._from + LOOKS]:
+            try:
+                reply = self.jobs.outcome(job, tenant)
+            except ExpiredError:
+                self.jobs.demand.withdrawn(job)
+                continue
+            if reply is not None and self.jobs.settle(reply):
+                log.warning("replies.astray", id=job)
+        self._from += LOOKS
+
+
+class Housekeeping(threading.Thread):
+    def __init__(self, chores: list[Callable[[], object]]) -> None:
+        super().__init__(name="housekeeping", daemon=True)
+        self._chores = chores
+        self._halt = threading.Event()
+
+    def halt(self) -> None:
+        self._halt.set()
+
+    def run(self) -> None:
+        while not self._halt.wait(ROUND):
+            for chore in self._chores:
+                try:
+                    chore()
+                except (*AWS_ERRORS, SkylensError) as error:
+                    log.warning("housekeeping.failed", trouble=explain(error))

@@ -1,0 +1,108 @@
+"""``skylens web``: reads the world, builds the web tier, serves until told to stop."""
+
+import argparse
+import contextlib
+import signal
+import threading
+
+import uuid_utils.compat
+
+from skylens import logs
+from skylens.aws import Aws
+from skylens.aws_errors import AWS_ERRORS, explain
+from skylens.clock import Clock
+from skylens.errors import SettingsError, UnavailableError
+from skylens.queues import SqsQueues
+from skylens.settings import WebSettings, load
+from skylens.store import S3Store
+from web_openstack import server
+from web_openstack.app import Deps, create_app, create_internal_app
+from web_openstack.deadletters import DeadLetters
+from web_openstack.housekeeping import SEEN_TAG, Astray, Housekeeping, ReplyQueues
+from web_openstack.replies import ReplyThread
+
+log = logs.get(__name__)
+
+POOL = 64
+"""Connections to AWS kept open."""
+REPLIES_KEPT = 86400
+"""Seconds an answer stays in a reply queue."""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    parser.epilog = "Settings come from SKYLENS_* variables; `skylens settings` lists them. SIGTERM drains and stops."
+
+
+def new_id() -> str:
+    """A time-ordered id (UUIDv7)."""
+    return str(uuid_utils.compat.uuid7())
+
+
+def run(args: argparse.Namespace) -> int:
+    del args
+    settings = load(WebSettings)
+    logs.configure(settings.log_level, settings.log_format, "web")
+    try:
+        with contextlib.ExitStack() as stack:
+            _serve(settings, stack)
+    except AWS_ERRORS as error:
+        what = f"cannot reach the queues and buckets of {settings.deployment!r}"
+        raise UnavailableError(f"{what}: {explain(error)}") from error
+    return 0
+
+
+def _serve(settings: WebSettings, stack: contextlib.ExitStack) -> None:
+    """Build, start the threads, serve. Stop order: accept no more, wake the waiters, drain, end the threads."""
+    aws, clock = Aws(settings.region, pool=POOL), Clock()
+    sqs, s3 = aws.sqs(), aws.s3()
+    queues = SqsQueues(sqs, aws.sqs_polling())
+    outputs, state = S3Store(s3, settings.bucket("output")), S3Store(s3, settings.bucket("state"))
+    prefix = settings.queue("replies-")
+    own = queues.ensure(prefix + settings.node_name(), {SEEN_TAG: str(int(clock.now()))}, REPLIES_KEPT)
+    threads: list[ReplyThread] = []
+    deps = Deps.of(
+        settings,
+        inputs=S3Store(s3, settings.bucket("input")),
+        outputs=outputs,
+        state=state,
+        requests=queues.named(settings.queue("requests")),
+        clock=clock,
+        new_id=new_id,
+        in_touch=lambda: all(thread.in_touch() for thread in threads),
+    )
+    dead = DeadLetters(queues.named(settings.queue("requests-dead")), queues, state, outputs, clock, deps.metrics)
+    replies = ReplyThread(own, deps.jobs, deps.metrics, clock)
+    chores = Housekeeping([dead.poll, Astray(deps.jobs).look, ReplyQueues(queues, own, prefix, clock).keep])
+    threads.append(replies)
+    public, internal = _bind(settings, deps)
+    signal.signal(signal.SIGTERM, lambda *_: public.stop())
+    signal.signal(signal.SIGINT, lambda *_: public.stop())
+    beside = threading.Thread(target=internal.serve, name="internal", daemon=True)
+    for thread in (replies, chores, beside):
+        thread.start()
+    stack.callback(beside.join, 5)
+    stack.callback(internal.stop)
+    stack.callback(chores.halt)
+    stack.callback(replies.halt)
+    log.info("web.listening", address=public.address, internal=internal.address, node=settings.node_name())
+    public.serve(deps.drain, settings.drain_seconds)
+    log.info("web.stopped")
+
+
+def _bind(settings: WebSettings, deps: Deps) -> tuple[server.Server, server.Server]:
+    try:
+        return (
+            server.public(
+                create_app(deps),
+                settings.listen,
+                slots=settings.max_waits,
+                max_body=settings.max_body_bytes,
+                trusted_proxy=settings.trusted_proxy,
+            ),
+            server.internal(create_internal_app(deps), settings.internal_listen),
+        )
+    except OSError as error:
+        raise SettingsError(
+            f"cannot listen on {settings.listen} and {settings.internal_listen}: {error.strerror}; "
+            "set SKYLENS_LISTEN and SKYLENS_INTERNAL_LISTEN to free addresses"
+        ) from error

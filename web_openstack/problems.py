@@ -1,0 +1,48 @@
+"""Errors as ``application/problem+json`` (RFC 9457), wherever they arise: our tree, Falcon's, the server's own."""
+
+import falcon
+import msgspec
+
+from skylens import logs
+from skylens.errors import SkylensError
+
+log = logs.get(__name__)
+
+MEDIA_TYPE = "application/problem+json"
+
+
+def body(status: int, code: str, title: str, detail: str, **more: str) -> bytes:
+    """A problem document. ``code`` is for programs, ``detail`` for people."""
+    return msgspec.json.encode(
+        {"type": "about:blank", "title": title, "status": status, "detail": detail, "code": code, **more}
+    )
+
+
+def write(resp: falcon.Response, error: SkylensError, **more: str) -> None:
+    resp.status = error.status
+    resp.content_type = MEDIA_TYPE
+    resp.data = body(error.status, error.code, error.title, error.detail, **more)
+    if error.retry_after is not None:
+        resp.set_header("Retry-After", str(error.retry_after))
+    if error.status == 401:  # noqa: PLR2004 - HTTP's own number
+        resp.set_header("WWW-Authenticate", 'Bearer realm="skylens"')
+
+
+def on_skylens_error(req: falcon.Request, resp: falcon.Response, error: SkylensError, params: object) -> None:
+    del req, params
+    write(resp, error)
+
+
+def on_falcon_error(req: falcon.Request, resp: falcon.Response, error: falcon.HTTPError) -> None:
+    """Falcon's error serializer: whatever the client accepts, an error is a problem document."""
+    title = str(error.title or error.status).removeprefix(f"{error.status_code} ")
+    detail = error.description or f"{title}: {req.method} {req.path[:200]}"
+    resp.content_type = MEDIA_TYPE
+    resp.data = body(error.status_code, title.lower().replace(" ", "-"), title, detail)
+
+
+def on_bug(req: falcon.Request, resp: falcon.Response, error: Exception, params: object) -> None:
+    """Anything else is our mistake: the trace goes to the log, never to the client."""
+    del params
+    log.error("http.bug", path=req.path, exc_info=error)
+    write(resp, SkylensError())

@@ -1,0 +1,74 @@
+"""The reply thread: takes answers from this process's own reply queue and wakes whoever waits for them.
+
+One thread per web process, owned by ``main``. It stops when told, within one short poll. If it dies with the process,
+the answers lie in the output bucket and any web node gives them out by id; the messages left in the queue are dropped
+as repeats by the next process of that name, or go with the queue when it is swept.
+"""
+
+import threading
+
+from skylens import logs
+from skylens.aws_errors import AWS_ERRORS, explain
+from skylens.clock import Clock
+from skylens.errors import MessageError
+from skylens.messages import Reply, read
+from skylens.queues import Queue, Received
+from web_openstack.jobs import Jobs
+from web_openstack.metrics import WebMetrics
+
+log = logs.get(__name__)
+
+POLL = 20
+TOUCH = 45.0
+"""Seconds after its last answer until AWS counts as out of reach: two long polls and a margin."""
+BACKOFF = (0.5, 10.0)
+"""First and longest pause in seconds after a failed poll."""
+
+
+class ReplyThread(threading.Thread):
+    def __init__(self, queue: Queue, jobs: Jobs, metrics: WebMetrics, clock: Clock) -> None:
+        super().__init__(name="replies", daemon=True)
+        self._queue, self._jobs, self._metrics, self._clock = queue, jobs, metrics, clock
+        self._halt = threading.Event()
+        self._touched, self._failing = clock.ticks(), False
+
+    def in_touch(self) -> bool:
+        """Whether AWS answered the last poll, and lately."""
+        return not self._failing and self._clock.ticks() - self._touched < TOUCH
+
+    def halt(self) -> None:
+        """Take no further answers. The thread is a daemon: a poll under way ends with the process."""
+        self._halt.set()
+
+    def run(self) -> None:
+        pause = BACKOFF[0]
+        while not self._halt.is_set():
+            try:
+                self.poll()
+                pause = BACKOFF[0]
+            except AWS_ERRORS as error:
+                if not self._failing:
+                    log.warning("replies.unreachable", trouble=explain(error))
+                self._failing = True
+                self._halt.wait(pause)
+                pause = min(pause * 2, BACKOFF[1])
+
+    def poll(self, wait: int = POLL) -> None:
+        """One receive: settle each answer, then delete them."""
+        received = self._queue.receive(10, wait)
+        if self._failing:
+            log.info("replies.reachable")
+        self._touched, self._failing = self._clock.ticks(), False
+        for message in received:
+            self._settle(message)
+        if received:
+            self._queue.delete([message.receipt for message in received])
+
+    def _settle(self, message: Received) -> None:
+        try:
+            fresh = self._jobs.settle(read(Reply, message.body))
+        except MessageError:
+            log.exception("replies.unreadable", body=message.body[:500])
+            self._metrics.replies.labels("unreadable").inc()
+            return
+        self._metrics.replies.labels("answer" if fresh else "repeat").inc()

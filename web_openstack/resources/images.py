@@ -1,0 +1,70 @@
+"""``/v1/images``: one image in, its labels out."""
+
+from dataclasses import dataclass
+
+import falcon
+
+from skylens.messages import Reply, encode
+from web_openstack import asked, problems
+from web_openstack.door import Door
+from web_openstack.idempotency import Idempotency
+from web_openstack.jobs import Jobs
+from web_openstack.uploads import Uploads
+
+
+def answer(resp: falcon.Response, job: str, reply: Reply | None) -> None:
+    """Write the result, the failure, or that it is still worked on."""
+    resp.set_header("Cache-Control", "no-store")
+    if reply is None:
+        resp.status = falcon.HTTP_202
+        resp.location = f"/v1/images/{job}"
+        resp.set_header("Retry-After", "1")
+        resp.data = encode({"id": job, "status": "working"})
+        resp.content_type = falcon.MEDIA_JSON
+    elif reply.failure is not None:
+        problems.write(resp, reply.failure.error(), id=job)
+    else:
+        resp.content_location = f"/v1/images/{job}"
+        resp.data = encode(reply.result)
+        resp.content_type = falcon.MEDIA_JSON
+
+
+@dataclass(frozen=True)
+class Images:
+    """``POST /v1/images``."""
+
+    door: Door
+    uploads: Uploads
+    jobs: Jobs
+    idempotency: Idempotency
+    waits: asked.Waits
+
+    def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
+        top, wait = asked.top(req), self.waits.preferred(req, resp)
+        with self.door.admit(req) as tenant:
+            job = self._submit(req, tenant, top)
+            req.context.job = job
+            answer(resp, job, self.jobs.find(job, tenant, wait, asked.gone(req)) if wait else None)
+
+    def _submit(self, req: falcon.Request, tenant: str, top: int) -> str:
+        image = self.uploads.one(req).image
+        key, trace = req.get_header("Idempotency-Key"), asked.trace(req)
+        if image is None:
+            raise AssertionError  # Uploads.one raises instead
+        if key is not None:
+            return self.idempotency.submit(key, image, tenant=tenant, top=top, trace=trace)
+        return self.jobs.submit(image, tenant=tenant, top=top, trace=trace)
+
+
+@dataclass(frozen=True)
+class ImageById:
+    """``GET /v1/images/{id}``."""
+
+    door: Door
+    jobs: Jobs
+    waits: asked.Waits
+
+    def on_get(self, req: falcon.Request, resp: falcon.Response, job: str) -> None:
+        wait = self.waits.of_query(req)
+        with self.door.visit(req) as tenant:
+            answer(resp, job, self.jobs.find(job, tenant, wait, asked.gone(req)))

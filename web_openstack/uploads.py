@@ -1,0 +1,146 @@
+"""Images out of HTTP requests: raw bodies and multipart parts, read with a cap, checked by their header."""
+
+import unicodedata
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import falcon
+from falcon.media.multipart import BodyPart, MultipartFormHandler, MultipartParseError
+
+from skylens.errors import BadRequestError, SkylensError, TooLargeError, UnsupportedImageError
+from web_openstack import header
+from web_openstack.jobs import Image
+
+NAME_BYTES = 255
+"""Longest file name that is kept, in bytes of UTF-8: what file systems allow."""
+PARTS = 20_000
+
+
+class Readable(Protocol):
+    def read(self, size: int, /) -> bytes: ...
+
+
+@dataclass(frozen=True)
+class Part:
+    """One file of a multipart body: an image, or why it is none."""
+
+    field: str
+    name: str
+    image: Image | None
+    error: SkylensError | None = None
+
+
+@dataclass(frozen=True)
+class Uploads:
+    """Owns every limit of an upload. ``max_bytes``, ``max_pixels``: of one image."""
+
+    max_bytes: int
+    max_pixels: int
+
+    def one(self, req: falcon.Request) -> Part:
+        """The request's only image, raw or multipart. Raises for anything but exactly one good image."""
+        kind = (req.content_type or "").partition(";")[0].strip().lower()
+        if kind == "multipart/form-data":
+            return self._only(req)
+        if kind not in header.KINDS:
+            raise UnsupportedImageError(
+                f"Content-Type is {kind or 'missing'!r}; send multipart/form-data, {', '.join(header.KINDS)}"
+            )
+        data = self._read(req.bounded_stream)
+        return Part("", "", self.image(data, clean_name(_disposition_name(req))))
+
+    def image(self, data: bytes, name: str) -> Image:
+        """Check an image's header and size. Raises TooLargeError, UnsupportedImageError, UndecodableImageError."""
+        self._check_size(len(data))
+        return Image(data, header.check(data, self.max_pixels).kind, name)
+
+    def each(self, req: falcon.Request) -> Iterator[Part]:
+        """Every file part in turn; at most one is in memory. A bad one is yielded with its error.
+
+        Raises BadRequestError when the body itself is not multipart.
+        """
+        for field, name, data, error in self._parts(req):
+            try:
+                if error is not None:
+                    raise error
+                yield Part(field, name, self.image(data, name))
+            except SkylensError as problem:
+                yield Part(field, name, None, problem)
+
+    def _only(self, req: falcon.Request) -> Part:
+        found = []
+        for part in self.each(req):
+            found.append(part)
+            if len(found) > 1:
+                raise BadRequestError("more than one file in the body; send several to /v1/batches")
+        if not found:
+            raise BadRequestError("no file in the multipart body; add one part that holds an image")
+        if found[0].error is not None:
+            raise found[0].error
+        return found[0]
+
+    def _parts(self, req: falcon.Request) -> Iterator[tuple[str, str, bytes, SkylensError | None]]:
+        """Field, clean name, bytes and trouble of each part that is a file (or, nameless, looks like an image)."""
+        try:
+            form = _HANDLER.deserialize(req.bounded_stream, req.content_type, req.content_length)
+            for part in form:
+                name, error, data = clean_name(_filename(part)), None, b""
+                try:
+                    data = self._read(part.stream)
+                except TooLargeError as problem:
+                    error = problem
+                    part.stream.exhaust()
+                if part.filename is not None or _looks_like_image(data):
+                    yield part.name or "", name, data, error
+        except (MultipartParseError, falcon.HTTPInvalidHeader, UnicodeDecodeError) as error:
+            detail = getattr(error, "description", None) or "a part's header cannot be read"
+            raise BadRequestError(f"the multipart body is malformed: {detail}") from error
+
+    def _read(self, stream: Readable) -> bytes:
+        """Up to the cap and not a byte more, whatever the client announced."""
+        data: bytes = stream.read(self.max_bytes + 1)
+        self._check_size(len(data))
+        return data
+
+    def _check_size(self, size: int) -> None:
+        if size > self.max_bytes:
+            raise TooLargeError(f"the image is larger than the {self.max_bytes:,} bytes that are taken")
+
+
+def _handler() -> MultipartFormHandler:
+    handler = MultipartFormHandler()
+    handler.parse_options.max_body_part_count = PARTS
+    return handler
+
+
+_HANDLER = _handler()
+
+
+def _filename(part: BodyPart) -> str:
+    return part.filename or ""
+
+
+def _looks_like_image(data: bytes) -> bool:
+    return data[:4] in {b"\x89PNG", b"RIFF"} or data[:3] == b"\xff\xd8\xff"
+
+
+def _disposition_name(req: falcon.Request) -> str:
+    value = req.get_header("Content-Disposition") or ""
+    return str(falcon.parse_header(value)[1].get("filename", "")) if value else ""
+
+
+def clean_name(name: str) -> str:
+    """The last component of a client's file name without control characters, cut to what a file system takes.
+
+    SQS refuses control characters and non-characters; a path says more of the client's machine than we want to know.
+    """
+    last = name.replace("\\", "/").rpartition("/")[2]
+    kept = "".join(char for char in last if unicodedata.category(char) not in {"Cc", "Cs", "Cn", "Zl", "Zp"})
+    return kept.encode()[:NAME_BYTES].decode(errors="ignore")
+
+
+def stem(name: str) -> str:
+    """A file name without its last extension."""
+    head, dot, _ = name.rpartition(".")
+    return head if dot and head else name
