@@ -2,7 +2,14 @@
 
 from enum import Enum
 
-from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError, PartialCredentialsError
+from botocore.exceptions import (
+    BotoCoreError,
+    ClientError,
+    ConnectionError,  # noqa: A004 - botocore's own, of which Python's is no base
+    HTTPClientError,
+    NoCredentialsError,
+    PartialCredentialsError,
+)
 
 
 class Trouble(Enum):
@@ -81,7 +88,7 @@ def classify(error: BaseException) -> Trouble:
     """What ``error``, raised by a boto3 call, means. Anything unknown is FATAL: never silently retried."""
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return Trouble.DENIED
-    if isinstance(error, BotoCoreError):
+    if isinstance(error, HTTPClientError | ConnectionError):
         return Trouble.UNREACHABLE
     if not isinstance(error, ClientError):
         return Trouble.FATAL

@@ -3,6 +3,7 @@
 import hashlib
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ WAIT = 20
 """Longest wait in seconds that is asked of the service in one request."""
 SLACK = 10
 """Seconds by which a read outlasts the wait that was asked for."""
+JOB = re.compile(r"/v1/images/[\w-]+$", re.ASCII)
 PASSING = {
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
@@ -130,13 +132,21 @@ class Client:
         return decode(Result, answer.content)
 
     def _poll(self, accepted: httpx2.Response, end: float) -> httpx2.Response:
-        """One long poll of an accepted job. Only the path of Location counts: the API key goes to no other host."""
-        place = httpx2.URL(accepted.headers.get("Location", "")).path
-        if not place.startswith("/v1/images/"):
+        """One long poll of an accepted job; a service that answers at once (it is stopping) is not asked in a rush.
+
+        Only the path of Location counts: the API key goes to no other host.
+        """
+        found = JOB.search(accepted.headers.get("Location", ""))
+        if found is None:
             raise SkylensError(f"{self.http.base_url} accepted the image without saying where its result will be")
+        place = found[0]
         if self.ticks() >= end:
             raise UnavailableError(f"no result within {self.timeout:g} s; the job goes on at {place}")
-        return self._persist(lambda wait: self.http.get(place, params={"wait": wait}), end)
+        begin = self.ticks()
+        answer = self._persist(lambda wait: self.http.get(place, params={"wait": wait}), end)
+        if answer.status_code == HTTPStatus.ACCEPTED and self.ticks() - begin < 1 and self.pause(1.0):
+            raise UnavailableError(f"stopped; the job goes on at {place}")
+        return answer
 
     def status(self) -> Status:
         """What the service says of itself. Raises SkylensError when it does not answer."""
@@ -144,6 +154,8 @@ class Client:
             return decode(Status, checked(self.http.get("/v1/status", timeout=5)).content)
         except httpx2.RequestError as error:
             raise UnavailableError(f"{self.http.base_url} does not answer: {reason(error)}") from error
+        except PassingError as error:
+            raise UnavailableError(error.detail, retry_after=error.retry_after) from error
 
     def _persist(self, ask: Callable[[int], httpx2.Response], end: float) -> httpx2.Response:
         """Ask (with how long the service may wait) until there is an answer that no new try would change."""
@@ -165,8 +177,12 @@ class Client:
                 raise UnavailableError("stopped while waiting to try again")
 
 
-class PassingError(SkylensError):
-    """An answer that a later try may change: busy, or a proxy whose service is away."""
+class PassingError(Exception):
+    """An answer that a later try may change: busy, or a proxy whose service is away. Never leaves this module."""
+
+    def __init__(self, detail: str, retry_after: int | None) -> None:
+        super().__init__(detail)
+        self.detail, self.retry_after = detail, retry_after
 
 
 def checked(answer: httpx2.Response) -> httpx2.Response:

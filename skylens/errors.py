@@ -83,5 +83,5 @@ class ModelError(SkylensError):
 
 def by_code(code: str) -> type[SkylensError]:
     """The class of a failure that crossed a queue as its code; unknown codes of newer versions are plain failures."""
-    found = [kind for kind in SkylensError.__subclasses__() if kind.code == code]
+    found = [kind for kind in SkylensError.__subclasses__() if "code" in vars(kind) and kind.code == code]
     return found[0] if found else SkylensError

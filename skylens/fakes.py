@@ -239,7 +239,7 @@ class FakeInstances:
 
     def drain(self, ids: list[str]) -> None:
         self.script.called("drain", *ids)
-        for one in ids:
+        for one in set(ids) & set(self.instances):
             self.instances[one] = self.instances[one]._replace(draining=True)
 
     def terminate(self, ids: list[str]) -> None:

@@ -1,5 +1,6 @@
 """The EC2 instances of one deployment, behind a narrow protocol."""
 
+import base64
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
@@ -35,7 +36,7 @@ class Instances(Protocol):
         ...
 
     def drain(self, ids: list[str]) -> None:
-        """Tag instances as draining; their workers finish, answer and leave."""
+        """Tag instances as draining; their workers finish, answer and leave. Those that are gone are passed over."""
         ...
 
     def terminate(self, ids: list[str]) -> None: ...
@@ -45,7 +46,7 @@ class Ec2Instances:
     """The real thing: launches from a launch template, finds its own by tag."""
 
     def __init__(self, client: "EC2Client", deployment: str, template: str, user_data: str = "") -> None:
-        """``user_data``: ``SKYLENS_NAME=value`` lines that each worker starts with."""
+        """``user_data``: ``SKYLENS_NAME=value`` lines that each worker starts with, after the template's own."""
         self._client, self._deployment, self._template = client, deployment, template
         self._user_data = user_data
 
@@ -71,7 +72,7 @@ class Ec2Instances:
     def launch(self, count: int, token: str, subnet: str = "") -> list[str]:
         options: dict[str, Any] = {"SubnetId": subnet} if subnet else {}
         if self._user_data:
-            options["UserData"] = self._user_data
+            options["UserData"] = f"{self._template_user_data().rstrip()}\n{self._user_data}"
         answer = self._client.run_instances(
             LaunchTemplate={"LaunchTemplateName": self._template},
             MinCount=1,
@@ -84,8 +85,22 @@ class Ec2Instances:
         )
         return [instance["InstanceId"] for instance in answer["Instances"]]
 
+    def _template_user_data(self) -> str:
+        """The template's own, which user-data given at launch replace as a whole."""
+        versions = self._client.describe_launch_template_versions(
+            LaunchTemplateName=self._template, Versions=["$Default"]
+        )["LaunchTemplateVersions"]
+        return base64.b64decode(versions[0]["LaunchTemplateData"].get("UserData", "")).decode()
+
     def drain(self, ids: list[str]) -> None:
-        self._client.create_tags(Resources=ids, Tags=[{"Key": STATE_TAG, "Value": DRAINING}])
+        try:
+            self._client.create_tags(Resources=ids, Tags=[{"Key": STATE_TAG, "Value": DRAINING}])
+        except ClientError as error:
+            if not is_gone(error):
+                raise
+            if len(ids) > 1:
+                for one in ids:
+                    self.drain([one])
 
     def terminate(self, ids: list[str]) -> None:
         for one in ids:

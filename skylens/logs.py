@@ -2,16 +2,16 @@
 
 import logging
 import sys
+from typing import Any
 
 import structlog
-
 
 
 def configure(level: str, style: str, tier: str) -> None:
     """Send structlog and the standard library's logging to standard output. ``style``: json or text."""
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
-        lambda _logger, _method, event: event | {"tier": tier},
+        _stamp(tier),
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
@@ -40,6 +40,16 @@ def configure(level: str, style: str, tier: str) -> None:
     root.setLevel(level)
     for noisy in ("botocore", "boto3", "urllib3", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+def _stamp(tier: str) -> structlog.typing.Processor:
+    """Name the tier in each line, of whatever thread."""
+
+    def stamp(_logger: Any, _method: str, event: structlog.typing.EventDict) -> structlog.typing.EventDict:
+        event["tier"] = tier
+        return event
+
+    return stamp
 
 
 def get(name: str) -> structlog.stdlib.BoundLogger:

@@ -22,9 +22,9 @@ class Struct(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Message(Struct, frozen=True, kw_only=True):
-    """Base of what crosses a queue. ``v``: the major version it was written in."""
+    """Base of what crosses a queue. ``v``: the major version it was written in, always on the wire."""
 
-    v: int = VERSION
+    v: int = msgspec.field(default_factory=lambda: VERSION)  # a plain default would be left out by omit_defaults
 
 
 class Request(Message, frozen=True, kw_only=True, omit_defaults=True):

@@ -232,11 +232,11 @@ def load(kind: type[_S], /, **explicit: Any) -> _S:
 
 
 def _refuse_unknown(environment: Mapping[str, str]) -> None:
-    known = sorted({PREFIX + name.upper() for tier in TIERS for name in tier.model_fields})
+    known = sorted({name.upper() for tier in TIERS for name in tier.model_fields})
     for name in environment:
-        if name.startswith(PREFIX) and name not in known:
-            near = difflib.get_close_matches(name, known, n=1)
-            raise SettingsError(f"{name} is not a setting" + (f"; did you mean {near[0]}?" if near else ""))
+        if name.startswith(PREFIX) and name.removeprefix(PREFIX) not in known:
+            near = difflib.get_close_matches(name.removeprefix(PREFIX), known, n=1)
+            raise SettingsError(f"{name} is not a setting" + (f"; did you mean {PREFIX}{near[0]}?" if near else ""))
 
 
 def _line(problem: Any) -> str:

@@ -102,9 +102,9 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
     app.add_route("/metrics", service.Metrics(deps.metrics))
     app.add_route("/openapi.json", service.OpenApi())
     app.add_route("/", Page(PAGE / "index.html", plain if s.plain_door else None))
-    app.add_static_route("/page", PAGE)
     if s.plain_door:
         app.add_sink(plain, "/")
+    app.add_static_route("/page", PAGE)
     return app
 
 
@@ -117,7 +117,7 @@ def create_internal_app(deps: Deps) -> "falcon.App[Any, Any]":
 
 
 def _bare(deps: Deps) -> "falcon.App[Any, Any]":
-    app = falcon.App(middleware=[Canonical(deps.metrics, deps.jobs.new_id)])
+    app = falcon.App(middleware=[Canonical(deps.metrics, deps.jobs.new_id)], sink_before_static_route=False)
     app.add_error_handler(Exception, problems.on_bug)
     app.add_error_handler(falcon.HTTPError, _reraise)
     app.add_error_handler(SkylensError, problems.on_skylens_error)

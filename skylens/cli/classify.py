@@ -50,7 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.epilog = EPILOG
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE|FOLDER", help="images, or folders of images")
     endpoint.add(parser)
-    parser.add_argument("--top", type=_number(1), default=5, help="labels per image (default: %(default)s)")
+    parser.add_argument("--top", type=_number(1, 100), default=5, help="labels per image (default: %(default)s)")
     parser.add_argument("--format", choices=FORMATS, default="table", help="of the results (default: %(default)s)")
     parser.add_argument("--out", type=Path, metavar="FILE", help="write the results there, not to standard output")
     parser.add_argument("--jobs", type=_number(1, 256), default=8, help="images sent at once (default: %(default)s)")

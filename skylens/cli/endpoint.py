@@ -36,11 +36,18 @@ def url(text: str) -> str:
 def key(args: argparse.Namespace) -> str:
     """The API key, empty when none was given; never on the command line, where every process could read it."""
     if args.key_file is None:
-        return os.environ.get(KEY_VARIABLE, "").strip()
+        return _checked(os.environ.get(KEY_VARIABLE, ""), KEY_VARIABLE)
     try:
-        text = str(args.key_file.read_text()).strip()
+        text = _checked(args.key_file.read_text(), f"--key-file {args.key_file}")
     except (OSError, UnicodeError) as error:
         raise SettingsError(f"--key-file {args.key_file}: {error}") from None
     if not text:
         raise SettingsError(f"--key-file {args.key_file} is empty")
     return text
+
+
+def _checked(text: str, source: str) -> str:
+    key = text.strip()
+    if not (key.isascii() and key.isprintable()):
+        raise SettingsError(f"{source}: an API key is one line of printable ASCII characters")
+    return key

@@ -108,7 +108,7 @@ def view(status: Status) -> RenderableType:
     facts.add_row(
         "fleet",
         Text(
-            f"{len(fleet.workers)} instances, {fleet.desired} wanted of {fleet.minimum} to {fleet.maximum}; "
+            f"instances {len(fleet.workers)}, wanted {fleet.desired}, allowed {fleet.minimum} to {fleet.maximum}; "
             f"a boot takes about {fleet.boot_seconds:.0f} s\n{fleet.policy}: {fleet.reason}{age}"
         ),
     )

@@ -103,7 +103,14 @@ def stop(
     for one in some:
         if one.running:
             say(f"{one.name} (process {one.pid}) did not leave within {grace:g} s and was killed")
-            one.kill()
+    kill(some, say)
+
+
+def kill(children: Iterable[Child], say: Say) -> None:
+    """Kill those that still run, and reap all."""
+    some = list(children)
+    for one in some:
+        one.kill()
     for one in some:
         try:
             one.process.wait(REAP_SECONDS)

@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 from types import TracebackType
@@ -11,7 +11,7 @@ from typing import Self
 from skylens.clock import Clock
 from skylens.errors import SkylensError
 from skylens.local import environment, resources, state, tiers
-from skylens.local.children import Child, Say, stop
+from skylens.local.children import Child, Say, kill, stop
 from skylens.local.clients import Clients
 from skylens.local.emulators import Emulators
 from skylens.local.folder import RunFolder
@@ -25,7 +25,7 @@ from skylens.local.tiers import Options
 
 TICK_SECONDS = 0.2
 READY_SECONDS = 60
-STOP_SECONDS = {"scaler": 5, "web": tiers.DRAIN_SECONDS + 3, "workers": 10, "emulators": 3}
+STOP_SECONDS = {"scaler": 5, "web": tiers.DRAIN_SECONDS + 3, "workers": 10}
 """How long the children of each step of a stop may take to leave before they are killed."""
 
 Step = Callable[[str], AbstractContextManager[None]]
@@ -147,19 +147,19 @@ class LocalCloud:
 
     def close(self) -> None:
         """Stop in order, each step in bounded time: autoscaler, web nodes (they drain), workers, emulators."""
-        if self._scaler:
-            self._stop("autoscaler", "scaler", [self._scaler.child])
-        self._stop("web tier", "web", [service.child for service in self._web])
-        self._stop("workers", "workers", self._runner.children())
-        self._stop("emulators", "emulators", self._emulators.children)
-        self._metadata.close()
-        self._probe.close()
-        self._emulators.close()
-        for port in (*self._public, *self._internal):
-            port.close()
-        if self._state_file:
-            self._state_file.unlink(missing_ok=True)
-        self.folder.remove()
+        with ExitStack() as after:  # last in, first done; each is done even if one before it fails
+            after.callback(self.folder.remove)
+            if self._state_file:
+                after.callback(self._state_file.unlink, missing_ok=True)
+            for port in (*self._public, *self._internal):
+                after.callback(port.close)
+            after.callback(self._emulators.close)
+            after.callback(self._probe.close)
+            after.callback(self._metadata.close)
+            after.callback(self._end_emulators)
+            after.callback(self._stop, "workers", "workers", self._runner.children())
+            after.callback(self._stop, "web tier", "web", [service.child for service in self._web])
+            after.callback(self._stop, "autoscaler", "scaler", [self._scaler.child] if self._scaler else [])
 
     def _start(self) -> None:
         with self._step("AWS emulators"):
@@ -215,6 +215,12 @@ class LocalCloud:
         variables["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = f"{self._metadata.url}/{instance}"
         name = f"worker-{instance}"
         return Child.start(name, self.options.programs["worker"], variables, self.log(name))
+
+    def _end_emulators(self) -> None:
+        """They have nothing to save and nobody to answer any more; ministack would wait for idle connections."""
+        if self._emulators.children:
+            with self._step("stopping emulators"):
+                kill(self._emulators.children, self._say)
 
     def _stop(self, title: str, kind: str, children: list[Child]) -> None:
         some = [child for child in children if child.running]

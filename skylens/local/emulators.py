@@ -30,7 +30,9 @@ class Emulators:
         """Start both; returns before they are ready."""
         self.children = [
             self._child("ministack", ["-m", "ministack"], self._ministack()),
-            self._child("moto", ["-m", "moto.server", "-H", HOST, "-p", str(self.control.number)], self._moto()),
+            self._child(
+                "moto", ["-m", "skylens.local.moto_server", "-H", HOST, "-p", str(self.control.number)], self._moto()
+            ),
         ]
 
     def await_ready(self, probe: Probe) -> None:

@@ -36,10 +36,10 @@ def sentence(record: dict[str, Any]) -> str | None:
     """One record as a line for a person; None for those that are nothing to tell."""
     if record.get("event") != "scaler.decision":
         return None
-    size, desired = record.get("size"), record.get("desired")
-    if size == desired:
+    old, new = record.get("old"), record.get("new")
+    if old == new:
         return None
-    return f"{clock_time(str(record.get('timestamp', '')))} fleet {size} -> {desired}: {record.get('reason', '')}"
+    return f"{clock_time(str(record.get('timestamp', '')))} fleet {old} -> {new}: {record.get('reason', '')}"
 
 
 def clock_time(stamp: str) -> str:

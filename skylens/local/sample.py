@@ -48,7 +48,8 @@ class Sample:
     def __init__(self, url: str, picture: Path) -> None:
         self._url, self._picture = url, picture
         self.outcome: Seen | SkylensError | None = None
-        threading.Thread(target=self._send, name="sample", daemon=True).start()
+        self.thread = threading.Thread(target=self._send, name="sample", daemon=True)
+        self.thread.start()
 
     def _send(self) -> None:
         try:

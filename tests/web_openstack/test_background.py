@@ -56,7 +56,7 @@ def test_an_unreadable_reply_is_logged_and_dropped(web):
 
 
 def test_readiness_follows_the_reply_queue(web):
-    queue, thread = replies_of(web)
+    _queue, thread = replies_of(web)
     assert thread.in_touch()
     web.clock.sleep(60)
     assert not thread.in_touch()
@@ -66,7 +66,12 @@ def test_readiness_follows_the_reply_queue(web):
 
 def dead_letters(web):
     return DeadLetters(
-        FakeQueue(web.clock.clock()), web.queues, web.state, web.outputs, web.clock.clock(), WebMetrics(web.deps.jobs.demand)
+        FakeQueue(web.clock.clock()),
+        web.queues,
+        web.state,
+        web.outputs,
+        web.clock.clock(),
+        WebMetrics(web.deps.jobs.demand),
     )
 
 

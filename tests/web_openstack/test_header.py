@@ -1,5 +1,6 @@
 """The door's own header reader agrees with Pillow on what is whole, and never raises anything but its own errors."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -14,9 +15,7 @@ from skylens.errors import SkylensError, TooLargeError, UndecodableImageError, U
 from web_openstack import header
 
 MANY = 50_000_000
-CASES = [
-    ("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")
-] + [
+CASES = [("PNG", mode, {}) for mode in ("1", "L", "LA", "P", "RGB", "RGBA", "I;16")] + [
     ("JPEG", "L", {}),
     ("JPEG", "RGB", {}),
     ("JPEG", "CMYK", {}),
@@ -95,10 +94,8 @@ def test_other_kinds_are_unsupported(data):
     st.binary(max_size=400),
 )
 def test_no_bytes_raise_anything_else(prefix, rest):
-    try:
+    with contextlib.suppress(SkylensError):
         header.check(prefix + rest, MANY)
-    except SkylensError:
-        pass
 
 
 @given(st.sampled_from(["PNG", "JPEG", "WEBP"]), st.data())
@@ -106,7 +103,5 @@ def test_flipped_bytes_raise_nothing_else(kind, data):
     whole = bytearray(picture(kind, (40, 30)))
     for _ in range(data.draw(st.integers(1, 8))):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
-    try:
+    with contextlib.suppress(SkylensError):
         header.check(bytes(whole), MANY)
-    except SkylensError:
-        pass

@@ -40,10 +40,7 @@ def test_errors_are_plain_text_too(web):
 
 def test_a_failed_image_says_why(web):
     body, headers = multipart(("myfile", "a.png", picture()))
-    with web.answering() as workers:
-        workers.label = None
-        web.reply, real = (lambda request, label: real(request, failure=PoisonImageError())), web.reply
-        workers.label = lambda request: ""
+    with web.answering(failure=PoisonImageError()):
         answer = web.client.simulate_post("/", body=body, headers=headers)
     assert (answer.status_code, answer.text) == (422, PoisonImageError().detail)
 

@@ -60,7 +60,9 @@ def test_health_answers_while_every_slot_waits(make_web, serve):
     web = make_web(max_waits=40)
     made, _ = serve(web)
     with ThreadPoolExecutor(40) as pool:
-        waiting = [pool.submit(ask, made, "POST", "/v1/images", picture(), PNG | {"Prefer": "wait=60"}) for _ in range(40)]
+        waiting = [
+            pool.submit(ask, made, "POST", "/v1/images", picture(), PNG | {"Prefer": "wait=60"}) for _ in range(40)
+        ]
         until(lambda: len(web.taken()) == 40)
         assert ask(made, "GET", "/healthz")[0] == 200
         status, headers, _ = ask(made, "POST", "/v1/images", picture(), PNG)
@@ -134,7 +136,8 @@ def test_a_slow_upload_holds_no_thread_and_is_answered(make_web, serve):
     made, _ = serve(web)
     data = picture()
     links = [socket.create_connection(("127.0.0.1", int(made.effective_port)), timeout=20) for _ in range(30)]
-    head = f"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nPrefer: respond-async\r\nContent-Length: {len(data)}\r\n\r\n"
+    head = "POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nPrefer: respond-async\r\n"
+    head += f"Content-Length: {len(data)}\r\n\r\n"
     for link in links:
         link.sendall(head.encode() + data[:10])
     assert ask(made, "POST", "/v1/images", data, PNG | {"Prefer": "respond-async"})[0] == 202

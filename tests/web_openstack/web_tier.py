@@ -26,7 +26,11 @@ def multipart(*parts, boundary="xyz"):
     body = b""
     for field, name, data in parts:
         filename = f'; filename="{name}"' if name is not None else ""
-        body += f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"{filename}\r\n\r\n'.encode() + data + b"\r\n"
+        body += (
+            f'--{boundary}\r\nContent-Disposition: form-data; name="{field}"{filename}\r\n\r\n'.encode()
+            + data
+            + b"\r\n"
+        )
     return body + f"--{boundary}--\r\n".encode(), {"Content-Type": f"multipart/form-data; boundary={boundary}"}
 
 
@@ -70,14 +74,14 @@ class Web:
         self.outputs.put(f"{request.tenant}/{request.id}.json", encode(reply), "application/json")
         return reply
 
-    def answering(self, label=lambda request: "cat"):
+    def answering(self, label=lambda request: "cat", failure=None):
         """A thread that plays workers and reply queue: answers every request as it comes. Use as a context manager."""
-        return _Answering(self, label)
+        return _Answering(self, label, failure)
 
 
 class _Answering:
-    def __init__(self, web, label):
-        self.web, self.label, self.halt = web, label, threading.Event()
+    def __init__(self, web, label, failure):
+        self.web, self.label, self.failure, self.halt = web, label, failure, threading.Event()
         self.thread = threading.Thread(target=self.run)
 
     def __enter__(self):
@@ -92,5 +96,5 @@ class _Answering:
         while not self.halt.is_set():
             for message in self.web.requests.receive(10, wait=1):
                 request = decode(Request, message.body)
-                self.web.deps.jobs.settle(self.web.reply(request, self.label(request)))
+                self.web.deps.jobs.settle(self.web.reply(request, self.label(request), self.failure))
                 self.web.requests.delete([message.receipt])

@@ -15,7 +15,11 @@ function reveal(entries) {
     if (!isIntersecting) continue;
     thumbs.unobserve(target);
     const url = URL.createObjectURL(files.get(target));
-    target.onload = target.onerror = () => URL.revokeObjectURL(url);
+    target.onload = () => URL.revokeObjectURL(url);
+    target.onerror = () => {
+      URL.revokeObjectURL(url);
+      target.removeAttribute("src");
+    };
     target.src = url;
   }
 }
@@ -82,10 +86,11 @@ export class Card {
     const [received, queued, started, finished] = ["received", "queued", "started", "finished"].map((name) =>
       Date.parse(timings[name]),
     );
-    const stages = `taken in ${span(received, queued)} · queued ${span(queued, started)} · worked ${span(started, finished)}`;
+    const stages = [["door", received, queued], ["queue", queued, started], ["work", started, finished]];
+    const said = stages.map(([name, from, to]) => ` · ${`${name} ${span(from, to)}`.replaceAll(" ", "\u00a0")}`);
     const total = document.createElement("strong");
     total.textContent = span(received, finished);
-    this.find(".stages").replaceChildren(total, ` ${stages}`);
+    this.find(".stages").replaceChildren(total, ...said);
     this.find(".stages").hidden = false;
   }
 }

@@ -2,7 +2,7 @@
 
 import { outstandingHistory } from "./status.js";
 
-const HEIGHT = 108; // pixels
+const HEIGHT = 100; // pixels
 const root = document.documentElement;
 const colour = (name) => () => getComputedStyle(root).getPropertyValue(name).trim();
 const stepped = uPlot.paths.stepped({ align: -1 });
@@ -31,12 +31,12 @@ function make(id, reading, words, series) {
     {
       width: box.clientWidth || 300,
       height: HEIGHT,
-      padding: [8, 10, 0, 0],
+      padding: [8, 16, 0, 0],
       legend: { show: false },
       cursor: { y: false, drag: { setScale: false, x: false }, sync: { key: "demand" }, points: { size: 7 } },
-      scales: { x: { time: false, range: [-119, 0] }, y: { range: (_, low, high) => [0, Math.max(4, high * 1.15)] } },
+      scales: { x: { time: false, range: [-120, 0] }, y: { range: (_, low, high) => [0, Math.max(4, high * 1.15)] } },
       axes: [
-        { ...axis, grid: { show: false }, size: 22, splits: [-110, -90, -60, -30, 0], values: (_, splits) => splits.map(ago) },
+        { ...axis, grid: { show: false }, size: 22, splits: () => [-120, -90, -60, -30, 0], values: (_, splits) => splits.map(ago) },
         { ...axis, grid, size: 34, space: 26, incrs: [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000, 5000] },
       ],
       series: [{}, ...series.map((one) => ({ points: { show: false }, ...one }))],

@@ -22,12 +22,13 @@ export function drawFleet(fleet) {
     drawTile(tiles.get(worker.instance), worker, fleet.slots);
   }
   drawPlaces(Math.max(0, (fleet?.maximum ?? 0) - workers.length));
-  document.getElementById("fleet-count").textContent = fleet ? census(workers, fleet.maximum) : "";
+  document.getElementById("fleet-count").textContent = fleet ? `${workers.length} of at most ${fleet.maximum}` : "";
+  document.getElementById("census").textContent = census(workers);
 }
 
 function newTile({ instance }) {
   const tile = template.content.cloneNode(true).firstElementChild;
-  tile.querySelector(".worker-id").textContent = `…${instance.slice(-5)}`;
+  tile.querySelector(".worker-id").textContent = instance.slice(-4);
   return tile;
 }
 
@@ -57,10 +58,10 @@ function drawPlaces(wanted) {
   more.textContent = `and ${wanted - PLACES} more free places`;
 }
 
-/** Such as "3 busy, 1 booting; at most 20". */
-function census(workers, maximum) {
-  const parts = ORDER.map((state) => [workers.filter((worker) => worker.state === state).length, state])
+/** Such as "3 busy · 1 booting". */
+function census(workers) {
+  return ORDER.map((state) => [workers.filter((worker) => worker.state === state).length, state])
     .filter(([number]) => number > 0)
-    .map(([number, state]) => `${number} ${state}`);
-  return `${parts.join(", ") || "none running"}; at most ${maximum}`;
+    .map(([number, state]) => `${number}\u00a0${state}`)
+    .join(" · ");
 }

@@ -19,11 +19,13 @@ export function drawStatus(status, lost) {
   const contact = document.getElementById("contact");
   contact.dataset.contact = status ? "live" : "lost";
   if (!status) {
-    put("contact", "no contact");
+    put("contact-demand", "no contact");
+    put("contact-fleet", "");
     return put("alert", `No contact with the door for ${Math.round(lost)} s. What you see is the last it said.`);
   }
   const { demand, fleet, fleet_age: age } = status;
-  put("contact", `${demand.outstanding} outstanding · ${count(fleet?.workers.length ?? 0, "instance")}`);
+  put("contact-demand", `${demand.outstanding} outstanding`);
+  put("contact-fleet", count(fleet?.workers.length ?? 0, "instance"));
   put("alert", age !== null && age > STALE ? `Autoscaler silent for ${Math.round(age)} s. The fleet below is its last report.` : "");
   document.getElementById("fleet").classList.toggle("stale", age === null || age > STALE);
   drawNumbers(demand, status.predicted_wait);

@@ -2,8 +2,10 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Annotated
 
 import falcon
+import msgspec
 
 from skylens.errors import BadRequestError, MessageError
 from skylens.messages import Reply, Struct, decode, encode
@@ -22,7 +24,7 @@ LONGEST_LIST = 16 * 1024**2
 class Keys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Body of a batch of stored images. ``keys``: objects of the input bucket under the tenant's prefix."""
 
-    keys: list[str]
+    keys: list[Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]]
 
 
 @dataclass(frozen=True)

@@ -60,7 +60,7 @@ class PlainDoor:
 def plain(part: Part, job: str, reply: Reply | None) -> str:
     """The label, after the file's stem if the field asks for it. Raises what went wrong."""
     if reply is None:
-        raise UnavailableError(f"this web process is stopping; the answer will be at /v1/images/{job}", retry_after=2)
+        raise UnavailableError(f"not answered yet; the answer will be at /v1/images/{job}", retry_after=2)
     if reply.result is None:
         raise reply.failure.error() if reply.failure else UnavailableError(f"no answer for {job}")
     label = reply.result.labels[0].label

@@ -1,0 +1,126 @@
+"""From a client's bytes to the pixels, and then the tensor, that a model takes.
+
+Only SkylensError (and MemoryError) leaves this module: whatever a damaged picture does inside Pillow, its client gets
+a plain sentence.
+"""
+
+import io
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from app_aws.manifest import Input
+from skylens.errors import TooLargeError, UndecodableImageError
+
+FORMATS = ("PNG", "JPEG", "WEBP")
+_ORIENTATION = 0x0112
+_TURNS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""EXIF orientation -> what makes the picture upright."""
+_SIDEWAYS = 5
+"""Orientations from here on swap width and height."""
+_GAP = 2.0
+"""A cheap reduction stops at this many times the final size; good filtering does the rest."""
+
+Image.MAX_IMAGE_PIXELS = None  # Pillow's limit warns through a global; ``max_pixels`` is ours and is an error
+
+
+def pixels(data: bytes, wanted: Input, max_pixels: int) -> NDArray[np.uint8]:
+    """The picture, upright, on white, as RGB: ``height`` x ``width`` x 3, 0-255.
+
+    Raises UndecodableImageError, and TooLargeError above ``max_pixels``.
+    """
+    try:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+            _check_size(image, max_pixels)
+            return np.asarray(_fit(image, wanted))
+    except (TooLargeError, MemoryError):
+        raise
+    except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
+        raise UndecodableImageError("The image is damaged, or is not a PNG, JPEG or WebP picture") from error
+
+
+def tensor(picture: NDArray[np.uint8], wanted: Input) -> NDArray[np.float32]:
+    """The pixels as float32 in the model's channel order, normalisation and layout (``wanted.shape``)."""
+    ordered = picture if wanted.colour == "RGB" else picture[:, :, ::-1]
+    values = (ordered - np.asarray(wanted.mean, np.float32)) / np.asarray(wanted.std, np.float32)
+    laid = values.transpose(2, 0, 1) if wanted.layout == "NCHW" else values
+    return np.ascontiguousarray(laid, np.float32)
+
+
+def _check_size(image: Image.Image, max_pixels: int) -> None:
+    width, height = image.size
+    if width * height > max_pixels:
+        raise TooLargeError(f"The image has {width} x {height} pixels; at most {max_pixels} are taken")
+
+
+def _fit(image: Image.Image, wanted: Input) -> Image.Image:
+    orientation = _orientation(image)
+    size = (wanted.width, wanted.height)
+    if orientation >= _SIDEWAYS:
+        size = size[::-1]
+    _draft(image, wanted, size)
+    image.load()
+    resized = _eight_bit(image).resize(
+        size, Image.Resampling.BILINEAR, box=_box(image.size, wanted, size), reducing_gap=_GAP
+    )
+    flat = _on_white(resized)
+    return flat.transpose(_TURNS[orientation]) if orientation in _TURNS else flat
+
+
+def _orientation(image: Image.Image) -> int:
+    """EXIF's orientation, 1-8; 1 (upright) when there is none or its block is damaged, as the picture may be whole."""
+    try:
+        found = image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # noqa: BLE001 - the EXIF parser raises a dozen unrelated types on damaged data
+        return 1
+    return found if found in _TURNS else 1
+
+
+def _draft(image: Image.Image, wanted: Input, size: tuple[int, int]) -> None:
+    """Let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size where that is still ``_GAP`` times what is needed."""
+    least = size if wanted.resize == "squash" else (wanted.scaled_side, wanted.scaled_side)
+    image.draft(None, (round(least[0] * _GAP), round(least[1] * _GAP)))
+
+
+def _box(full: tuple[int, int], wanted: Input, size: tuple[int, int]) -> tuple[float, float, float, float]:
+    """The part of the picture that the model sees, in its pixels: left, top, right, bottom."""
+    if wanted.resize == "squash":
+        return 0, 0, full[0], full[1]
+    scale = min(full) / wanted.scaled_side
+    left, top = (full[0] - size[0] * scale) / 2, (full[1] - size[1] * scale) / 2
+    return max(left, 0), max(top, 0), min(full[0] - left, full[0]), min(full[1] - top, full[1])
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """The picture as RGB or RGBA with 8 bits a channel."""
+    if image.mode.startswith(("I", "F")):
+        return _from_16_bit(image)
+    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    """16-bit grey; one grey value may stand for transparent."""
+    grey = np.asarray(image).astype(np.uint16)
+    shown = Image.fromarray((grey >> 8).astype(np.uint8))
+    clear: Any = image.info.get("transparency")
+    if isinstance(clear, int):
+        shown.putalpha(Image.fromarray(np.where(grey == clear, 0, 255).astype(np.uint8)))
+    return shown.convert("RGBA" if isinstance(clear, int) else "RGB")
+
+
+def _on_white(image: Image.Image) -> Image.Image:
+    if image.mode == "RGB":
+        return image
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
+    return white.convert("RGB")

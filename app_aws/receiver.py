@@ -1,0 +1,119 @@
+"""Takes requests from the queue, never more than there are free slots, and hands each to a slot's thread."""
+
+import queue
+import threading
+from collections.abc import Callable
+
+from app_aws.backoff import Backoff
+from app_aws.leases import Leases
+from app_aws.tally import Tally
+from skylens import logs
+from skylens.aws_errors import AWS_ERRORS, explain, is_passing
+from skylens.clock import Clock
+from skylens.queues import BATCH, Queue, Received
+
+log = logs.get(__name__)
+POLL_SECONDS = 2
+"""Length of a long poll. A running poll cannot be called back, and a message given to a poll that nobody reads any
+more hides for its visibility timeout. So a leaving worker waits for its poll, this long at most, while it finishes its
+work, and hands back at once what the poll still brings. The short poll costs about half a dollar a month per worker."""
+_LOOK_SECONDS = 1.0
+
+
+class Receiver:
+    """The receive loop and the slots.
+
+    Threads, owned by the worker, all daemons: ``receiver`` polls until ``stop``, then ends after at most one poll;
+    ``slot-N`` each work on one image at a time until the receiver has ended. If any dies, what it held is not deleted
+    and reappears on the queue; the worker sees the dead thread and leaves.
+    """
+
+    def __init__(
+        self,
+        requests: Queue,
+        handle: Callable[[Received], bool],
+        tally: Tally,
+        leases: Leases,
+        turned: Callable[[], None],
+        clock: Clock,
+        backoff: Backoff,
+    ) -> None:
+        """``handle`` answers one delivery; ``turned`` is called when the worker turns busy or idle."""
+        self._requests, self._handle, self._tally, self._leases = requests, handle, tally, leases
+        self._turned, self._clock, self._backoff = turned, clock, backoff
+        self._jobs: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
+        self._stopping = threading.Event()
+        self._slots = [
+            threading.Thread(target=self._work, name=f"slot-{number}", daemon=True)
+            for number in range(tally.count().slots)
+        ]
+        self._poller = threading.Thread(target=self._receive, name="receiver", daemon=True)
+        self.threads = [self._poller, *self._slots]
+
+    def start(self) -> None:
+        for thread in self.threads:
+            thread.start()
+
+    def stop(self) -> None:
+        """Take no more."""
+        self._stopping.set()
+
+    def finished(self, timeout: float) -> bool:
+        """Whether, after ``stop``, the last poll is back and everything taken is answered."""
+        if self._poller.ident is None:  # never started
+            return True
+        self._poller.join(timeout)
+        return not self._poller.is_alive() and self._tally.settled(timeout)
+
+    def _receive(self) -> None:
+        while not self._stopping.wait(self._backoff.seconds()):
+            try:
+                self._round()
+            except Exception as error:  # the loop outlives whatever a call raises
+                self._backoff.trouble()
+                if is_passing(error):
+                    self._tally.touch()
+                log.warning("receive.failed", error=explain(error), exc_info=not is_passing(error))
+        for _ in self._slots:
+            self._jobs.put(None)
+
+    def _round(self) -> None:
+        free = self._tally.free(_LOOK_SECONDS)
+        if not free:
+            return
+        found = self._requests.receive(min(free, BATCH), POLL_SECONDS)
+        if not found:
+            self._backoff.well()
+        elif self._stopping.is_set():
+            self._requests.extend([one.receipt for one in found], 0)
+        else:
+            self._take(found)
+
+    def _take(self, found: list[Received]) -> None:
+        self._leases.hold([one.receipt for one in found])
+        if self._tally.take(len(found)):
+            self._turned()
+        for one in found:
+            self._jobs.put(one)
+
+    def _work(self) -> None:
+        while (received := self._jobs.get()) is not None:
+            seconds = self._one(received)
+            self._leases.let_go(received.receipt)
+            if self._tally.give_back(seconds):
+                self._turned()
+
+    def _one(self, received: Received) -> float | None:
+        """Seconds of work when an image was answered. On any trouble the request stays, to be tried again later."""
+        began = self._clock.ticks()
+        try:
+            answered = self._handle(received)
+        except AWS_ERRORS as error:
+            self._backoff.trouble()
+            log.warning("image.aws_trouble", error=explain(error), receives=received.receives, exc_info=True)
+            return None
+        except Exception:  # a fault of ours, or an image that breaks us: the dead-letter queue decides
+            log.exception("image.broke", receives=received.receives)
+            return None
+        self._backoff.well()
+        return self._clock.ticks() - began if answered else None

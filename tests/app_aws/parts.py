@@ -1,0 +1,105 @@
+"""A worker's parts on fakes, and patience without sleeping."""
+
+import hashlib
+import threading
+import time
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from app_aws.task import Recogniser
+from skylens.clock import FakeClock
+from skylens.errors import UndecodableImageError
+from skylens.fakes import FakeQueue, FakeQueues, FakeStore
+from skylens.messages import Model, Reply, Request, encode, read
+
+PATIENCE = 10.0
+"""Real seconds after which a condition is believed never to come."""
+
+
+def until(condition, what="the condition"):
+    """Wait for it, in small steps, and fail when it does not come."""
+    end = time.monotonic() + PATIENCE
+    pause = threading.Event()
+    while not condition():
+        assert time.monotonic() < end, f"{what} did not come true"
+        pause.wait(0.005)
+
+
+class FakeEngine:
+    """Sees in each image the label that its bytes spell; ``bad`` cannot be decoded, ``bug`` breaks."""
+
+    labels = ("cat", "dog", "bug")
+    model = Model(name="fake", version="1")
+
+    def prepare(self, data):
+        if data.startswith(b"bad"):
+            raise UndecodableImageError("The image is damaged")
+        return np.array([data.startswith(label.encode()) for label in self.labels], np.float32)
+
+    def infer(self, batch):
+        if any(image[2] for image in batch):
+            raise RuntimeError("the model broke")
+        return np.stack(batch)
+
+
+@dataclass
+class Bench:
+    """One deployment in memory, with one recogniser at work on it."""
+
+    time: FakeClock = field(default_factory=FakeClock)
+    engine: FakeEngine = field(default_factory=FakeEngine)
+
+    def __post_init__(self):
+        self.clock = self.time.clock()
+        self.dead = FakeQueue(self.clock)
+        self.requests = FakeQueue(self.clock, dead=self.dead)
+        self.replies = FakeQueue(self.clock)
+        self.queues = FakeQueues({"replies-web": self.replies}, clock=self.clock)
+        self.inputs, self.outputs = FakeStore(self.clock), FakeStore(self.clock)
+
+    def recogniser(self, submit=None):
+        return Recogniser(
+            requests=self.requests,
+            dead=self.dead,
+            replies=self.queues,
+            inputs=self.inputs,
+            outputs=self.outputs,
+            engine=self.engine,
+            submit=submit or self.at_once,
+            instance="i-1",
+            clock=self.clock,
+        )
+
+    def at_once(self, image):
+        done = Future()
+        try:
+            done.set_result(self.engine.infer([image])[0])
+        except RuntimeError as error:
+            done.set_exception(error)
+        return done
+
+    def ask(self, data=b"cat", name="one", **changes):
+        """Store an image and send its request."""
+        self.inputs.put(f"t/{name}", data, "image/png")
+        usual = {
+            "id": name,
+            "key": f"t/{name}",
+            "digest": hashlib.sha256(data).hexdigest(),
+            "reply_to": "replies-web",
+            "received": self.clock.now() - 2,
+            "deadline": self.clock.now() + 600,
+            "name": f"{name}.png",
+            "tenant": "t",
+        }
+        request = Request(**{**usual, **changes})
+        self.requests.send(encode(request))
+        return request
+
+    def answers(self):
+        """What lies on the reply queue."""
+        return [read(Reply, message.body) for message in self.replies.messages.values()]
+
+    def stored(self, name="one"):
+        return read(Reply, self.outputs.objects[f"t/{name}.json"][0])

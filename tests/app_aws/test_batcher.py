@@ -1,0 +1,109 @@
+"""Images that come together are inferred together, and none suffers from its neighbours."""
+
+import threading
+
+import numpy as np
+import pytest
+
+from app_aws.batcher import Batcher
+
+
+def image(value):
+    return np.array([value], np.float32)
+
+
+class Model:
+    """Doubles; fails on a negative value; holds its first call until released."""
+
+    def __init__(self, *, held=False):
+        self.sizes = []
+        self.entered, self.release = threading.Event(), threading.Event()
+        if not held:
+            self.release.set()
+
+    def __call__(self, batch):
+        self.sizes.append(len(batch))
+        self.entered.set()
+        assert self.release.wait(10)
+        if any(one[0] < 0 for one in batch):
+            raise ValueError("negative")
+        return np.stack(batch) * 2
+
+
+@pytest.fixture
+def running():
+    started = []
+
+    def run(model, size=8, wait_ms=0.0, threads=1):
+        batcher = Batcher(model, size, wait_ms, threads=threads)
+        batcher.start()
+        started.append((batcher, model))
+        return batcher
+
+    yield run
+    for batcher, model in started:
+        model.release.set()
+        batcher.stop(10)
+        assert not any(thread.is_alive() for thread in batcher.threads)
+
+
+def test_each_future_gets_its_own_image(running):
+    batcher = running(Model(), threads=2)
+    futures = [batcher.submit(image(value)) for value in range(50)]
+    assert [float(future.result(10)[0]) for future in futures] == [value * 2 for value in range(50)]
+
+
+def test_what_waits_behind_a_running_call_goes_together(running):
+    model = Model(held=True)
+    batcher = running(model, size=4)
+    first = batcher.submit(image(0))
+    assert model.entered.wait(10)
+    rest = [batcher.submit(image(value)) for value in range(6)]
+    model.release.set()
+    for future in (first, *rest):
+        future.result(10)
+    assert model.sizes == [1, 4, 2]
+
+
+def test_an_image_is_not_kept_waiting_for_company(running):
+    assert running(Model(), wait_ms=1).submit(image(1)).result(10) == 2
+
+
+def test_a_batch_waits_for_company_as_told(running):
+    model = Model()
+    batcher = running(model, size=2, wait_ms=5000)
+    futures = [batcher.submit(image(1)), batcher.submit(image(2))]
+    assert [float(future.result(10)[0]) for future in futures] == [2, 4]
+    assert model.sizes == [2]
+
+
+def test_one_bad_image_does_not_fail_its_neighbours(running):
+    model = Model(held=True)
+    batcher = running(model, size=3)
+    batcher.submit(image(0))
+    assert model.entered.wait(10)
+    good, bad, fine = (batcher.submit(image(value)) for value in (1, -1, 3))
+    model.release.set()
+    assert (good.result(10), fine.result(10)) == (2, 6)
+    with pytest.raises(ValueError, match="negative"):
+        bad.result(10)
+    assert model.sizes == [1, 3, 1, 1, 1]
+
+
+def test_it_goes_on_after_a_failure(running):
+    batcher = running(Model())
+    with pytest.raises(ValueError, match="negative"):
+        batcher.submit(image(-1)).result(10)
+    assert batcher.submit(image(2)).result(10) == 4
+
+
+@pytest.mark.parametrize("threads", [1, 3])
+def test_stopping_finishes_what_was_submitted_before(threads):
+    model = Model(held=True)
+    batcher = Batcher(model, 2, 0.0, threads=threads)
+    batcher.start()
+    futures = [batcher.submit(image(value)) for value in range(9)]
+    model.release.set()
+    batcher.stop(10)
+    assert all(future.done() for future in futures)
+    assert not any(thread.is_alive() for thread in batcher.threads)

@@ -1,0 +1,162 @@
+"""The metadata client speaks IMDSv2, and what it cannot hear is no reason to leave."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from app_aws.metadata import Metadata, parse_user_data
+from skylens.clock import FakeClock
+from skylens.errors import SettingsError, UnavailableError
+
+PREFIX = "/i-0123"
+"""An embedded cloud serves many instances, each below a path of its own."""
+TAG = "/latest/meta-data/tags/instance/skylens:state"
+SPOT = "/latest/meta-data/spot/instance-action"
+GROUP = "/latest/meta-data/autoscaling/target-lifecycle-state"
+
+
+class Service(ThreadingHTTPServer):
+    """IMDSv2 on loopback: ``pages`` by path; a token is good until ``tokens`` forgets it."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.pages = {"/latest/meta-data/instance-id": "i-0123"}
+        self.tokens, self.issued, self.broken = set(), 0, False
+
+    @property
+    def address(self):
+        return f"http://127.0.0.1:{self.server_port}{PREFIX}"
+
+
+class Handler(BaseHTTPRequestHandler):
+    def do_PUT(self):
+        assert self.path == f"{PREFIX}/latest/api/token"
+        assert int(self.headers["X-aws-ec2-metadata-token-ttl-seconds"]) > 0
+        self.server.issued += 1
+        token = f"token-{self.server.issued}"
+        self.server.tokens.add(token)
+        self.answer(200, token)
+
+    def do_GET(self):
+        if self.server.broken:
+            self.answer(500, "broken")
+        elif self.headers["X-aws-ec2-metadata-token"] not in self.server.tokens:
+            self.answer(401, "no token")
+        elif self.path.removeprefix(PREFIX) not in self.server.pages:
+            self.answer(404, "nothing here")
+        else:
+            self.answer(200, self.server.pages[self.path.removeprefix(PREFIX)])
+
+    def answer(self, status, text):
+        self.send_response(status)
+        self.send_header("Content-Length", str(len(text)))
+        self.end_headers()
+        self.wfile.write(text.encode())
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def service():
+    with Service() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+@pytest.fixture
+def clock():
+    return FakeClock()
+
+
+@pytest.fixture
+def metadata(service, clock):
+    return Metadata(service.address, clock.clock())
+
+
+def test_it_knows_the_instance(metadata):
+    assert metadata.instance_id() == "i-0123"
+
+
+@pytest.mark.parametrize(
+    ("pages", "notice"),
+    [
+        ({}, None),
+        ({TAG: "draining"}, "draining"),
+        ({TAG: "draining\n"}, "draining"),
+        ({TAG: "active"}, None),
+        ({SPOT: '{"action": "terminate", "time": "2030-01-01T00:00:00Z"}'}, "spot"),
+        ({GROUP: "InService"}, None),
+        ({GROUP: "Terminated"}, "autoscaling"),
+        ({TAG: "draining", GROUP: "Terminated"}, "autoscaling"),
+        ({TAG: "draining", GROUP: "Terminated", SPOT: "{}"}, "spot"),
+    ],
+)
+def test_a_notice_is_a_reason_and_the_most_urgent_comes_first(service, metadata, pages, notice):
+    service.pages.update(pages)
+    assert metadata.notice() == notice
+
+
+def test_one_token_serves_many_questions(service, metadata):
+    for _ in range(3):
+        metadata.notice()
+    assert service.issued == 1
+
+
+def test_a_token_is_renewed_before_it_ends(service, metadata, clock):
+    metadata.notice()
+    clock.sleep(3 * 3600)
+    metadata.notice()
+    assert service.issued == 2
+
+
+def test_a_token_refused_early_is_renewed_at_once(service, metadata):
+    service.pages[TAG] = "draining"
+    assert metadata.notice() == "draining"
+    service.tokens.clear()
+    assert metadata.notice() == "draining"
+
+
+def test_a_plain_machine_has_no_instance_and_no_notice():
+    with Service() as gone:
+        address = gone.address
+    nothing = Metadata(address, FakeClock().clock())
+    assert nothing.instance_id() is None
+    assert nothing.notice() is None
+
+
+def test_a_failing_service_is_no_notice(service, metadata):
+    service.pages[TAG] = "draining"
+    service.broken = True
+    assert metadata.notice() is None
+    service.broken = False
+    assert metadata.notice() == "draining"
+
+
+def test_user_data_are_settings(service, metadata):
+    service.pages["/latest/user-data"] = "SKYLENS_DEPLOYMENT=demo\n\n# a comment\nSKYLENS_SLOTS=4\n"
+    assert metadata.user_data() == {"SKYLENS_DEPLOYMENT": "demo", "SKYLENS_SLOTS": "4"}
+
+
+def test_no_user_data_are_no_settings(metadata):
+    assert metadata.user_data() == {}
+
+
+def test_user_data_that_cannot_be_read_refuse_to_start(service, metadata):
+    service.broken = True
+    with pytest.raises(UnavailableError, match="user data cannot be read"):
+        metadata.user_data()
+
+
+@pytest.mark.parametrize("line", ["#!/bin/sh -c\nrm -r /", "SKYLENS_SLOTS 4", "PATH=/tmp", "skylens_slots=4"])
+def test_a_bad_line_is_named(line):
+    with pytest.raises(SettingsError, match=r"line [12] of the user data must read SKYLENS_NAME=value"):
+        parse_user_data(line)
+
+
+def test_values_keep_their_equals_signs():
+    assert parse_user_data("SKYLENS_MODEL=a=b  ") == {"SKYLENS_MODEL": "a=b"}

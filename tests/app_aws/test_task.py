@@ -1,0 +1,183 @@
+"""One image's way: answered exactly once as far as its client can see, whatever happens between two steps."""
+
+import pytest
+from parts import Bench
+
+from skylens.fakes import aws_error
+from skylens.messages import Label
+
+
+@pytest.fixture
+def bench():
+    return Bench()
+
+
+def deliver(bench):
+    """Receive one message and handle it."""
+    (received,) = bench.requests.receive(1, wait=0)
+    return bench.recogniser().handle(received)
+
+
+def test_an_image_is_stored_replied_and_then_deleted(bench):
+    request = bench.ask(b"cat", top=2)
+    bench.time.sleep(1)
+    assert deliver(bench)
+    reply = bench.stored()
+    assert bench.answers() == [reply]
+    assert (reply.id, reply.tenant, reply.name, reply.worker, reply.failure) == ("one", "t", "one.png", "i-1", None)
+    assert reply.result.labels == (Label(label="cat", score=1.0), Label(label="dog", score=0.0))
+    assert (reply.result.digest, reply.result.model) == (request.digest, bench.engine.model)
+    assert bench.requests.messages == {}
+    assert ("put", ("t/one.json", "application/json")) in bench.outputs.script.calls
+
+
+def test_the_timings_are_those_of_door_queue_and_worker(bench):
+    request = bench.ask()
+    sent = bench.clock.now()
+    bench.time.sleep(3)
+    deliver(bench)
+    timings = bench.stored().result.timings
+    assert timings.received.timestamp() == request.received
+    assert timings.queued.timestamp() == sent
+    assert timings.started.timestamp() == sent + 3
+    assert timings.finished >= timings.started
+
+
+@pytest.mark.parametrize(
+    ("data", "changes", "code"),
+    [
+        (b"bad", {}, "undecodable-image"),
+        (b"cat", {"digest": "0" * 64}, "undecodable-image"),
+        (b"cat", {"key": "t/nowhere"}, "not-found"),
+        (b"cat", {"deadline": 1.0}, "overdue"),
+    ],
+)
+def test_what_its_client_must_be_told_is_an_answer_too(bench, data, changes, code):
+    bench.ask(data, **changes)
+    assert deliver(bench)
+    assert bench.stored().failure.code == code
+    assert bench.answers() == [bench.stored()]
+    assert bench.requests.messages == {}
+
+
+def test_an_overdue_image_is_not_even_fetched(bench):
+    bench.ask(deadline=1.0)
+    deliver(bench)
+    assert not [call for call in bench.inputs.script.calls if call[0] == "get"]
+
+
+def test_a_digest_may_be_in_capitals(bench):
+    request = bench.ask(b"cat")
+    bench.requests.messages.clear()
+    bench.ask(b"cat", digest=request.digest.upper())
+    deliver(bench)
+    assert bench.stored().failure is None
+
+
+CRASHES = [
+    ("inputs", "get", "t/one"),
+    ("outputs", "put", "before storing"),
+    ("replies", "send", "before replying"),
+    ("requests", "delete", "before deleting"),
+]
+
+
+@pytest.mark.parametrize(("port", "method", "moment"), CRASHES)
+@pytest.mark.parametrize("error", [aws_error("SlowDown", 503), SystemExit("killed")])
+def test_a_crash_between_two_steps_leaves_one_outcome_after_redelivery(bench, port, method, moment, error):
+    bench.ask(b"cat")
+    getattr(bench, port).script.fail(method, error)
+    with pytest.raises(type(error)):
+        deliver(bench)
+    assert bench.requests.messages, "the request must still be on its queue"
+    assert bench.requests.receive(1, wait=0) == []
+    bench.time.sleep(31)
+    assert deliver(bench)
+    assert bench.requests.messages == {}
+    assert list(bench.outputs.objects) == ["t/one.json"]
+    assert set(bench.answers()) == {bench.stored()}
+    assert bench.stored().result.labels[0].label == "cat"
+
+
+def test_a_repeat_sends_the_stored_outcome_without_working_again(bench):
+    bench.ask(b"cat")
+    bench.replies.script.fail("send", aws_error("InternalError", 500))
+    with pytest.raises(type(aws_error(""))):
+        deliver(bench)
+    before = bench.stored()
+    bench.inputs.objects.clear()
+    bench.time.sleep(31)
+    deliver(bench)
+    assert bench.answers() == [before]
+
+
+def test_a_double_delivery_gives_the_same_answer_twice_and_one_object(bench):
+    bench.requests.twice = True
+    bench.ask(b"cat")
+    deliveries = [*bench.requests.receive(1, wait=0), *bench.requests.receive(1, wait=0)]
+    assert len(deliveries) == 2
+    for received in deliveries:
+        bench.recogniser().handle(received)
+    assert list(bench.outputs.objects) == ["t/one.json"]
+    assert bench.answers() == [bench.stored()] * 2
+    assert bench.requests.messages == {}
+
+
+def test_a_reply_queue_that_is_gone_is_fine(bench):
+    bench.ask(b"dog", reply_to="replies-gone")
+    assert deliver(bench)
+    assert bench.stored().result.labels[0].label == "dog"
+    assert bench.requests.messages == {}
+
+
+@pytest.mark.parametrize("body", [b"not json", b'{"v": 99, "id": "future"}', b'{"v": 1}', b'{"v": 0}'])
+def test_a_message_that_cannot_be_read_is_set_aside_as_it_came(bench, body):
+    bench.requests.send(body)
+    assert not deliver(bench)
+    assert bench.requests.messages == {}
+    assert [message.body.encode() for message in bench.dead.messages.values()] == [body]
+    assert bench.answers() == []
+
+
+def test_an_unreadable_message_that_cannot_be_set_aside_stays(bench):
+    bench.requests.send(b"not json")
+    bench.dead.script.fail("send", aws_error("Throttling"))
+    with pytest.raises(type(aws_error(""))):
+        deliver(bench)
+    assert len(bench.requests.messages) == 1
+
+
+def test_a_newer_minor_version_is_read(bench):
+    bench.ask(b"cat")
+    (message,) = bench.requests.messages.values()
+    message.body = message.body.replace("{", '{"new_in_1_9": [1], ', 1)
+    assert deliver(bench)
+    assert bench.stored().result.labels[0].label == "cat"
+
+
+def test_an_image_that_breaks_the_model_ends_in_the_dead_letter_queue(bench):
+    bench.ask(b"bug")
+    for _ in range(3):
+        with pytest.raises(RuntimeError, match="the model broke"):
+            deliver(bench)
+        bench.time.sleep(31)
+    assert bench.requests.receive(1, wait=0) == []
+    assert len(bench.dead.messages) == 1
+    assert bench.outputs.objects == {}
+
+
+def test_the_log_line_has_every_stage(bench, monkeypatch):
+    from app_aws import task
+
+    lines = []
+    monkeypatch.setattr(task.log, "info", lambda event, **fields: lines.append((event, fields)))
+    bench.ask(b"cat", trace="00-abc")
+    deliver(bench)
+    bench.ask(b"bad", name="two")
+    deliver(bench)
+    (event, good), (_, bad) = lines
+    assert event == "image.done"
+    assert {"fetch_ms", "decode_ms", "infer_ms", "store_ms", "reply_ms", "delete_ms"} <= set(good)
+    assert (good["id"], good["tenant"], good["label"], good["receives"]) == ("one", "t", "cat", 1)
+    assert (good["trace"], good["delivered"]) == ("00-abc", True)
+    assert bad["failure"] == "undecodable-image"

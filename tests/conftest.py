@@ -1,0 +1,16 @@
+"""What every test may use."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The photographs and models beside the checkout; a laptop may lack them, CI may not."""
+    folder = Path(__file__).resolve().parents[2] / "shared"
+    if not folder.is_dir():
+        missing = f"{folder} is missing"
+        pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
+    return folder

@@ -1,0 +1,80 @@
+"""``kill -9`` of each tier in the middle of 200 images: nothing lost, nothing answered twice, nothing mispaired."""
+
+import hashlib
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+import requests
+
+COUNT = 200
+
+
+def ask(cloud, name, data, deadline):
+    """A client that never gives up before the deadline: posts with a key, then asks by id, through any refusal."""
+    place, pause = None, threading.Event()
+    digest = hashlib.sha256(data).hexdigest()
+    while time.monotonic() < deadline:
+        try:
+            if place is None:
+                headers = {"Prefer": "wait=20", "Idempotency-Key": digest}
+                answer = requests.post(f"{cloud.url}/v1/images", files={"f": (name, data)}, headers=headers, timeout=40)
+            else:
+                answer = requests.get(f"{cloud.url}{place}?wait=20", timeout=40)
+        except requests.ConnectionError:
+            pause.wait(0.5)
+            continue
+        if answer.status_code == 202:
+            place = answer.headers["Location"]
+        elif answer.status_code == 503:
+            pause.wait(float(answer.headers["Retry-After"]))
+        else:
+            return answer
+    raise AssertionError(f"{name} was never answered")
+
+
+def busy_worker(cloud):
+    """An instance whose worker has images in hand."""
+    found = requests.get(f"{cloud.url}/v1/status", timeout=10).json()["fleet"]
+    return next((one["instance"] for one in (found or {"workers": []})["workers"] if one["in_flight"]), None)
+
+
+def kill_a_busy_worker(cloud):
+    cloud.wait(lambda: cloud.keys("output") and busy_worker(cloud) in cloud.state.workers, 60, "a worker is busy")
+    cloud.kill_worker(busy_worker(cloud))
+
+
+def kill_the_web_tier(cloud):
+    cloud.wait(lambda: len(cloud.keys("output")) > 20, 60, "some images are answered")
+    cloud.kill_web()
+
+
+def kill_the_autoscaler(cloud):
+    cloud.wait(lambda: len(cloud.keys("output")) > 20, 60, "some images are answered")
+    cloud.kill_scaler()
+
+
+@pytest.mark.system
+@pytest.mark.parametrize("kill", [kill_a_busy_worker, kill_the_web_tier, kill_the_autoscaler])
+def test_nothing_is_lost_doubled_or_mispaired(start, offline, pictures, kill):
+    cloud = start("--max", "3", "--boot", "1")
+    sent = pictures[:COUNT]
+    deadline = time.monotonic() + 240
+    with cloud.watch_fleet() as fleet:
+        with ThreadPoolExecutor(32) as clients:
+            asked = [clients.submit(ask, cloud, name, data, deadline) for name, data in sent]
+            kill(cloud)
+            answers = [one.result() for one in asked]
+        cloud.wait(lambda: not cloud.instances(), 120, "the fleet is back to none")
+    assert [answer.status_code for answer in answers] == [200] * COUNT
+    bodies = [answer.json() for answer in answers]
+    assert len({body["id"] for body in bodies}) == COUNT
+    for body, (name, data) in zip(bodies, sent, strict=True):
+        assert body["name"] == name
+        assert body["digest"] == hashlib.sha256(data).hexdigest()
+        assert body["labels"][0]["label"] == offline.label(data)
+    assert sorted(cloud.keys("output")) == sorted(f"default/{body['id']}.json" for body in bodies)
+    assert fleet.largest <= 3
+    cloud.wait(lambda: cloud.messages("requests") == (0, 0), 60, "no request is left")
+    assert cloud.messages("requests-dead") == (0, 0)
