@@ -107,7 +107,7 @@ class Recogniser:
         """The result, or what its client is to be told instead."""
         result, failure, started = None, None, self.clock.now()
         try:
-            labels = self._recognise(request, watch)
+            labels, digest = self._recognise(request, watch)
         except SkylensError as error:
             failure = Failure.of(error)
         else:
@@ -122,7 +122,7 @@ class Recogniser:
                     started=moment(started),
                     finished=moment(self.clock.now()),
                 ),
-                digest=request.digest,
+                digest=digest,
             )
         return Reply(
             id=request.id,
@@ -133,20 +133,22 @@ class Recogniser:
             failure=failure,
         )
 
-    def _recognise(self, request: Request, watch: Stopwatch) -> tuple[Label, ...]:
+    def _recognise(self, request: Request, watch: Stopwatch) -> tuple[tuple[Label, ...], str]:
+        """Labels and digest. A request without a digest names an object that its client stored by itself."""
         if self.clock.now() > request.deadline:
             raise OverdueError
         with watch.stage("fetch"):
             image = self.inputs.get(request.key)
         if image is None:
             raise UnknownJobError("The image is no longer stored")
-        if hashlib.sha256(image.data).hexdigest() != request.digest.lower():
+        digest = hashlib.sha256(image.data).hexdigest()
+        if request.digest and digest != request.digest.lower():
             raise UndecodableImageError("The stored image is not the one that was sent: its SHA-256 differs")
         with watch.stage("decode"):
             prepared = self.engine.prepare(image.data)
         with watch.stage("infer"):
             probabilities = self.submit(prepared).result()
-        return top(probabilities, self.engine.labels, request.top)
+        return top(probabilities, self.engine.labels, request.top), digest
 
 
 def _words(reply: Reply) -> dict[str, object]:

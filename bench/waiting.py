@@ -16,7 +16,7 @@ import psutil
 from PIL import Image
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "local"))
-from harness import Cloud  # noqa: E402 - found by the line above
+from harness import Cloud
 
 CLIENTS, LOOKS, ROUNDS = 1000, 100, 3
 

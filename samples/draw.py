@@ -1,6 +1,6 @@
 """Draw the sample pictures of this folder: the project's own, recognised rightly by the bundled model.
 
-    python samples/draw.py [FOLDER]
+python samples/draw.py [FOLDER]
 """
 
 import sys

@@ -28,11 +28,12 @@ class Message(Struct, frozen=True, kw_only=True):
 
 
 class Request(Message, frozen=True, kw_only=True, omit_defaults=True):
-    """One image to recognise. ``key``: its object in the input bucket; ``digest``: SHA-256 of the bytes, hex."""
+    """One image to recognise. ``key``: its object in the input bucket."""
 
     id: str
     key: str
     digest: str
+    """SHA-256 of the bytes, hex; empty when the client stored the object itself and the door never saw its bytes."""
     reply_to: str
     """Name of the queue that the answer goes to."""
     received: float

@@ -3,6 +3,7 @@
 import argparse
 import importlib
 import sys
+from types import ModuleType
 
 from skylens import __version__
 from skylens.errors import SkylensError
@@ -17,7 +18,13 @@ COMMANDS = {
     "worker": "run the app tier's worker on this instance",
     "scaler": "run the autoscaler",
 }
-TIERS = {"web": "web_openstack.main", "worker": "app_aws.main", "scaler": "autoscaler.main"}
+ROOMS = {
+    "web": "web_openstack.main",
+    "worker": "app_aws.main",
+    "models": "app_aws.models_cli",
+    "scaler": "autoscaler.main",
+}
+"""Commands that live in the room they belong to; the others lie beside this file."""
 
 
 def parser(only: str | None = None) -> argparse.ArgumentParser:
@@ -32,8 +39,8 @@ def parser(only: str | None = None) -> argparse.ArgumentParser:
     return made
 
 
-def _module(name: str):  # type: ignore[no-untyped-def]  # noqa: ANN202
-    return importlib.import_module(TIERS.get(name, f"skylens.cli.{name}"))
+def _module(name: str) -> ModuleType:
+    return importlib.import_module(ROOMS.get(name, f"skylens.cli.{name}"))
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -37,7 +37,7 @@ def faithful(launch: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 
 def main() -> None:
-    InstanceResponse.run_instances = faithful(InstanceResponse.run_instances)  # type: ignore[method-assign]
+    InstanceResponse.run_instances = faithful(InstanceResponse.run_instances)  # type: ignore[assignment,method-assign]
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every call: the runner makes five a second
     server.main(sys.argv[1:])
 

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 STOP_SECONDS = 10
 """How long the worker of a terminated instance may take to leave before it is killed."""
 
+LAST_WORDS = 200
+"""Characters shown of the last line of a failed worker's log."""
+
 StartWorker = Callable[[str], Child]
 """Starts the worker of that instance."""
 
@@ -126,7 +129,8 @@ class Runner:
                 machine.worker = self._start(machine.id)
         elif not machine.worker.running:
             if machine.worker.process.returncode != 0:
-                self._say(f"worker of {machine.id} ended with {machine.worker.ending()}; its instance is terminated")
+                ending = f"worker of {machine.id} ended with {machine.worker.ending()}; its instance is terminated"
+                self._say(f"{ending}; it said last: {machine.worker.tail(1)[:LAST_WORDS]}")
             self._client.terminate_instances(InstanceIds=[machine.id])
             self._registry.remove(machine.id)
             del self._machines[machine.id]

@@ -1,5 +1,7 @@
 """One image's way: answered exactly once as far as its client can see, whatever happens between two steps."""
 
+import hashlib
+
 import pytest
 from parts import Bench
 
@@ -181,3 +183,9 @@ def test_the_log_line_has_every_stage(bench, monkeypatch):
     assert (good["id"], good["tenant"], good["label"], good["receives"]) == ("one", "t", "cat", 1)
     assert (good["trace"], good["delivered"]) == ("00-abc", True)
     assert bad["failure"] == "undecodable-image"
+
+
+def test_an_image_whose_bytes_the_door_never_saw_gets_its_digest_here(bench):
+    bench.ask(b"cat", digest="")
+    bench.recogniser().handle(bench.requests.receive(1)[0])
+    assert bench.stored().result.digest == hashlib.sha256(b"cat").hexdigest()

@@ -102,8 +102,8 @@ def refused():
 
 
 def _part(boundary, data, times=1):
-    part = f'--{boundary}\r\nContent-Disposition: form-data; name="f"; filename="f.png"\r\n\r\n'.encode() + data + b"\r\n"
-    return part * times + f"--{boundary}--\r\n".encode()
+    head = f'--{boundary}\r\nContent-Disposition: form-data; name="f"; filename="f.png"\r\n\r\n'
+    return (head.encode() + data + b"\r\n") * times + f"--{boundary}--\r\n".encode()
 
 
 def damaged(count, seed):

@@ -1,8 +1,8 @@
 """The whole system, really running: door, emulated cloud, workers as processes, autoscaler."""
 
 import pytest
-from harness import Cloud
 from crowd import many
+from harness import Cloud
 
 from app_aws import engine, registry
 

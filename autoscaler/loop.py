@@ -1,0 +1,228 @@
+"""The loop: observe, decide, clamp, act, report; once a tick, never two at once."""
+
+import threading
+from typing import NamedTuple
+
+from autoscaler.fleets import Fleet, NoCapacityError
+from autoscaler.lease import Lease
+from autoscaler.limits import Calm, Limits, clamp
+from autoscaler.listener import Listener
+from autoscaler.metrics import STATES, Metrics
+from autoscaler.nodes import Nodes
+from autoscaler.observation import ABLE, INSTANCES, Decision, Observation
+from autoscaler.policies import Policy
+from autoscaler.roster import Roster
+from autoscaler.signals import Signals
+from autoscaler.trouble import Troubles
+from autoscaler.victims import choose
+from skylens import logs
+from skylens.clock import Clock
+from skylens.messages import FleetReport
+from skylens.settings import ScalerSettings
+
+SAY_EVERY = 30.0
+"""Longest time in seconds without a line of the decision log."""
+
+
+class Parts(NamedTuple):
+    """All that the loop works with. ``lease``: None for a dry run, which may run beside the acting autoscaler."""
+
+    signals: Signals
+    policy: Policy
+    fleet: Fleet
+    roster: Roster
+    listener: Listener
+    lease: Lease | None
+    nodes: Nodes
+    metrics: Metrics
+    troubles: Troubles
+
+
+class Loop:
+    """Runs in the process's main thread and leaves the fleet as it is when it stops, or dies.
+
+    Dying between a launch and its note in the lease is the worst moment: the successor then relies on EC2 showing the
+    new instances within the time that the lease takes to run out.
+    """
+
+    def __init__(self, parts: Parts, settings: ScalerSettings, clock: Clock) -> None:
+        self._parts, self._settings, self._clock = parts, settings, clock
+        self._limits = Limits(step=settings.step, scale_in_seconds=settings.scale_in_seconds)
+        self._log = logs.get("autoscaler")
+        self._calm: Calm | None = None
+        self._term: int | None = None
+        self._said: tuple[object, ...] = ()
+        self._said_at = float("-inf")
+
+    def run(self, stop: threading.Event) -> None:
+        """Tick until ``stop`` is set, then release the lease. A tick that overruns delays the next; none is made up."""
+        while not stop.is_set() and self._parts.listener.alive:
+            began = self._clock.ticks()
+            self.tick()
+            took = self._clock.ticks() - began
+            self._parts.metrics.tick_seconds.observe(took)
+            self._note_overrun(took)
+            self._rest(began + self._settings.tick_seconds, stop)
+        self.leave()
+
+    def _note_overrun(self, took: float) -> None:
+        late = took > self._settings.tick_seconds
+        self._parts.metrics.overruns.inc(late)
+        self._parts.troubles.say("tick", "overrun" if late else "", f"took {took:.1f} s")
+
+    def _rest(self, until: float, stop: threading.Event) -> None:
+        """Wait for the next tick; the lease is kept meanwhile, however distant that is."""
+        while not stop.is_set() and (left := until - self._clock.ticks()) > 0:
+            pause = min(left, self._settings.lease_seconds / 3)
+            stop.wait(pause)
+            if pause < left:
+                self._lead()
+
+    def leave(self) -> None:
+        """Let another autoscaler take over at once, unless it could not know of a launch whose answer was lost."""
+        if self._parts.lease is not None and self._parts.lease.held and self._settle():
+            with self._parts.troubles.aws("lease"):
+                self._parts.lease.release(self._parts.roster.unseen())
+
+    def tick(self) -> None:
+        if not self._lead():
+            return
+        settled = self._settle()
+        seen = self._parts.signals.observe()
+        wanted = self._parts.policy.decide(seen)
+        allowed, self._calm = clamp(wanted, seen, self._limits, self._calm)
+        if settled and self._may_act(seen):
+            self._give_up()
+            self._resize(allowed.desired, seen)
+        self._report(seen, wanted, allowed)
+
+    def _lead(self) -> bool:
+        """Keep, take or lose the lease; whether to go on. A dry run always does, and takes no events."""
+        lease = self._parts.lease
+        if lease is None:
+            return True
+        with self._parts.troubles.aws("lease"):
+            lease.keep(self._parts.roster.unseen())
+        term = lease.term if lease.held else 0
+        if term != self._term:
+            self._term = term
+            self._turn(lease, leading=term > 0)
+        return term > 0
+
+    def _turn(self, lease: Lease, *, leading: bool) -> None:
+        """A term of the lease begins, or ended."""
+        self._log.info("scaler.leading" if leading else "scaler.standby")
+        self._parts.metrics.leading.set(leading)
+        self._parts.listener.listen(on=leading)
+        self._parts.fleet.forget()
+        self._calm = None
+        if leading:
+            self._parts.roster.launched(lease.inherited)
+
+    def _may_act(self, seen: Observation) -> bool:
+        """The lease is ours, and EC2 was looked at since it is: what the one before launched is counted."""
+        lease = self._parts.lease
+        return (
+            lease is not None and lease.held and INSTANCES not in seen.stale and seen.ages[INSTANCES] <= lease.held_for
+        )
+
+    def _settle(self) -> bool:
+        """Learn what came of a launch whose answer was lost; False while that is unknown."""
+        with self._parts.troubles.aws("launch"):
+            at = self._clock.now()
+            self._note_launched(self._parts.fleet.settle(), at)
+            return True
+        return False
+
+    def _resize(self, desired: int, seen: Observation) -> None:
+        change = desired - seen.active
+        if change > 0:
+            self._launch(change)
+        elif change < 0:
+            self._drain(choose(seen.workers, -change))
+
+    def _launch(self, count: int) -> None:
+        troubles, at = self._parts.troubles, self._clock.now()
+        try:
+            with troubles.aws("launch"):
+                self._note_launched(self._parts.fleet.launch(count), at)
+            troubles.say("capacity", "")
+        except NoCapacityError as error:
+            troubles.say("capacity", "none", str(error))
+
+    def _note_launched(self, ids: list[str], at: float) -> None:
+        """Count them from now on, and tell a successor at once."""
+        if not ids:
+            return
+        self._parts.roster.launched(dict.fromkeys(ids, at))
+        self._parts.metrics.launches.inc(len(ids))
+        if self._parts.lease is not None:
+            with self._parts.troubles.aws("lease"):
+                self._parts.lease.renew(self._parts.roster.unseen())
+
+    def _drain(self, ids: list[str]) -> None:
+        if ids:
+            with self._parts.troubles.aws("drain"):
+                self._parts.fleet.drain(ids)
+                self._parts.roster.drained(ids)
+                self._parts.metrics.drains.inc(len(ids))
+                self._log.info("fleet.drained", instances=ids)
+
+    def _give_up(self) -> None:
+        overdue = self._parts.roster.overdue(self._settings.boot_timeout, self._parts.listener.hearing)
+        for why, ids in overdue._asdict().items():
+            if ids:
+                with self._parts.troubles.aws("terminate"):
+                    self._parts.fleet.terminate(ids)
+                    self._parts.roster.ended(ids)
+                    self._parts.metrics.terminations.labels(why=why).inc(len(ids))
+                    self._log.warning(f"instance.{why}", instances=ids)
+
+    def _report(self, seen: Observation, wanted: Decision, allowed: Decision) -> None:
+        self._measure(seen, allowed)
+        self._say(seen, wanted, allowed)
+        if self._parts.lease is None:
+            return
+        report = FleetReport(
+            at=seen.at,
+            policy=self._settings.policy,
+            desired=allowed.desired,
+            minimum=seen.minimum,
+            maximum=seen.maximum,
+            reason=allowed.reason,
+            workers=seen.workers,
+            boot_seconds=seen.boot_seconds,
+            slots=seen.slots,
+        )
+        for node, told in self._parts.nodes.tell(report).items():
+            self._parts.troubles.say(f"report to {node}", "" if told else "not taken")
+
+    def _measure(self, seen: Observation, allowed: Decision) -> None:
+        metrics, change = self._parts.metrics, allowed.desired - seen.active
+        metrics.desired.set(allowed.desired)
+        metrics.boot_seconds.set(seen.boot_seconds)
+        metrics.decisions.labels(direction="out" if change > 0 else "in" if change < 0 else "hold").inc()
+        for state in STATES:
+            metrics.instances.labels(state=state).set(seen.count(state))
+
+    def _say(self, seen: Observation, wanted: Decision, allowed: Decision) -> None:
+        """The decision log: a line when it changed, and now and then."""
+        numbers = {"old": seen.active, "desired": wanted.desired, "new": allowed.desired, "stale": sorted(seen.stale)}
+        key, now = tuple(map(str, numbers.values())), self._clock.ticks()
+        if key == self._said and now - self._said_at < SAY_EVERY:
+            return
+        self._said, self._said_at = key, now
+        self._log.info(
+            "scaler.decision",
+            **numbers,
+            reason=allowed.reason,
+            outstanding=seen.outstanding,
+            oldest=round(seen.oldest, 1),
+            ready=seen.count(*ABLE),
+            busy=seen.count("busy"),
+            idle=seen.count("idle"),
+            pending=seen.count("pending", "booting"),
+            draining=seen.leaving,
+            max=seen.maximum,
+            boot_seconds=round(seen.boot_seconds, 1),
+        )

@@ -1,0 +1,62 @@
+"""The web nodes' internal addresses: ask for their demand, tell them of the fleet."""
+
+from concurrent.futures import ThreadPoolExecutor
+from typing import Protocol
+
+import httpx2
+
+from skylens.errors import MessageError
+from skylens.messages import Demand, FleetReport, decode, encode
+
+TIMEOUT = 0.5
+"""Seconds for each step of one exchange."""
+MOST_THREADS = 8
+
+
+class Nodes(Protocol):
+    def demands(self) -> dict[str, Demand | None]:
+        """Each node's demand; None for one that did not answer."""
+        ...
+
+    def tell(self, report: FleetReport) -> dict[str, bool]:
+        """Whether each node took the report."""
+        ...
+
+
+class WebNodes:
+    """The real ones, all asked at once so that one dead node does not delay the others.
+
+    Owns a pool of threads that live for one exchange at a time; ``close`` ends them. One that dies takes nothing along.
+    """
+
+    def __init__(self, addresses: tuple[str, ...]) -> None:
+        self._addresses = addresses
+        self._client = httpx2.Client(timeout=TIMEOUT, trust_env=False)
+        self._pool = ThreadPoolExecutor(min(len(addresses), MOST_THREADS), thread_name_prefix="nodes")
+
+    def demands(self) -> dict[str, Demand | None]:
+        return dict(zip(self._addresses, self._pool.map(self._ask, self._addresses), strict=True))
+
+    def tell(self, report: FleetReport) -> dict[str, bool]:
+        body = encode(report)
+        told = self._pool.map(lambda address: self._put(address, body), self._addresses)
+        return dict(zip(self._addresses, told, strict=True))
+
+    def close(self) -> None:
+        self._pool.shutdown()
+        self._client.close()
+
+    def _ask(self, address: str) -> Demand | None:
+        try:
+            answer = self._client.get(f"{address}/internal/demand").raise_for_status()
+            return decode(Demand, answer.content)
+        except (httpx2.HTTPError, MessageError):
+            return None
+
+    def _put(self, address: str, body: bytes) -> bool:
+        headers = {"Content-Type": "application/json"}
+        try:
+            self._client.put(f"{address}/internal/fleet", content=body, headers=headers).raise_for_status()
+        except httpx2.HTTPError:
+            return False
+        return True

@@ -1,0 +1,79 @@
+"""What a policy may see, and what it answers: plain data, no I/O."""
+
+import msgspec
+
+from skylens.messages import Struct, Worker
+from skylens.queues import Counts
+
+LEAVING = ("draining", "stopping")
+ABLE = ("ready", "busy", "idle")
+RATE_SECONDS = 10
+
+DEMAND = "demand"
+"""Source of ``outstanding``, ``oldest``, ``arrivals`` and ``completions``: the web nodes."""
+QUEUE = "queue"
+"""Source of ``queue``: SQS's counts."""
+INSTANCES = "instances"
+"""Source of ``workers``: EC2."""
+EVENTS = "events"
+"""Source of the workers' ``in_flight``, ``done``, busy or idle, ``slots`` and boot times: the events queue."""
+
+
+class Observation(Struct, frozen=True, kw_only=True):
+    """The system at one moment. What a silent source should have told is its last known value, and named stale."""
+
+    at: float
+    """Unix seconds."""
+    outstanding: int
+    """Accepted and not yet answered images."""
+    oldest: float
+    """Age in seconds of the oldest outstanding image."""
+    arrivals: tuple[int, ...]
+    """Images accepted in each of the last whole seconds, over all web nodes, latest last."""
+    completions: tuple[int, ...]
+    """Images answered, aligned with ``arrivals``."""
+    queue: Counts | None
+    """SQS's own counts of the requests queue; None until read once."""
+    workers: tuple[Worker, ...]
+    """Every instance that is not gone."""
+    minimum: int
+    maximum: int
+    slots: int
+    """Images one worker takes at once."""
+    boot_seconds: float
+    """Expected seconds from launch call to a ready worker."""
+    service_seconds: float
+    """Mean seconds of work per image; 0 until measured."""
+    stale: frozenset[str] = frozenset()
+    """Sources (the constants above) that did not answer."""
+    ages: dict[str, float] = msgspec.field(default_factory=dict)
+    """Seconds since each source last answered; one that never did is missing."""
+
+    def count(self, *states: str) -> int:
+        return sum(worker.state in states for worker in self.workers)
+
+    @property
+    def leaving(self) -> int:
+        """Instances that take no more work but still count against the maximum."""
+        return self.count(*LEAVING)
+
+    @property
+    def active(self) -> int:
+        """Instances that work or will: what ``Decision.desired`` is compared with."""
+        return len(self.workers) - self.leaving
+
+    @property
+    def in_flight(self) -> int:
+        return sum(worker.in_flight for worker in self.workers)
+
+    @property
+    def arrival_rate(self) -> float:
+        """Images per second accepted in the last ``RATE_SECONDS``."""
+        return sum(self.arrivals[-RATE_SECONDS:]) / RATE_SECONDS
+
+
+class Decision(Struct, frozen=True, kw_only=True):
+    """How many active instances there should be, and why, in words for an operator."""
+
+    desired: int
+    reason: str

@@ -1,0 +1,221 @@
+"""A small world around the loop, second by second: web node, queue, EC2 and workers, all on one fake clock."""
+
+from dataclasses import dataclass, field
+
+from botocore.exceptions import EndpointConnectionError
+
+from autoscaler.fleets.ec2 import Ec2Fleet
+from autoscaler.lease import Lease
+from autoscaler.listener import Listener
+from autoscaler.loop import Loop, Parts
+from autoscaler.metrics import Metrics
+from autoscaler.policies import make
+from autoscaler.roster import Roster
+from autoscaler.signals import Signals, Sources
+from autoscaler.trouble import Troubles
+from skylens.clock import FakeClock
+from skylens.fakes import FakeInstances, FakeQueue, FakeStore
+from skylens.messages import Demand, FleetReport, WorkerEvent, encode
+from skylens.queues import Counts
+from skylens.settings import ScalerSettings
+
+EMPTY = Counts(0, 0)
+NODE = "http://web"
+UNREACHABLE = EndpointConnectionError(endpoint_url="https://ec2")
+
+
+@dataclass
+class Ec2(FakeInstances):
+    """EC2 that may launch and lose the answer, and that knows which workers were busy when they were terminated."""
+
+    lose: int = 0
+    busy: set[str] = field(default_factory=set)
+    killed_at_work: list[str] = field(default_factory=list)
+    peak: int = 0
+
+    def launch(self, count: int, token: str, subnet: str = "") -> list[str]:
+        ids = super().launch(count, token, subnet)
+        self.peak = max(self.peak, len(self.instances))
+        if self.lose:
+            self.lose -= 1
+            raise UNREACHABLE
+        return ids
+
+    def terminate(self, ids: list[str]) -> None:
+        self.killed_at_work += [one for one in ids if one in self.busy]
+        super().terminate(ids)
+
+
+@dataclass
+class Requests(FakeQueue):
+    """The requests queue's counts, as the test says."""
+
+    shown: Counts = EMPTY
+
+    def counts(self) -> Counts:
+        self.script.called("counts")
+        return self.shown
+
+
+@dataclass
+class Web:
+    """One web node that counts. ``down``: it does not answer."""
+
+    clock: FakeClock
+    outstanding: int = 0
+    started: float = 0.0
+    down: bool = False
+    told: list[FleetReport] = field(default_factory=list)
+
+    def demands(self) -> dict[str, Demand | None]:
+        return {NODE: None if self.down else self._demand()}
+
+    def _demand(self) -> Demand:
+        return Demand(
+            node="web",
+            at=self.clock.now(),
+            started=self.started,
+            arrivals=(0, 0),
+            completions=(0, 0),
+            outstanding=self.outstanding,
+            oldest=1.0 if self.outstanding else 0.0,
+            service_times=(),
+        )
+
+    def tell(self, report: FleetReport) -> dict[str, bool]:
+        self.told.append(report)
+        return {NODE: not self.down}
+
+
+@dataclass
+class Machine:
+    """One instance's worker. ``mute``: its events are lost; ``hangs``: it never comes up."""
+
+    ready_at: float
+    up: bool = False
+    in_flight: int = 0
+    idle_since: float = 0.0
+    mute: bool = False
+    hangs: bool = False
+
+
+@dataclass
+class World:
+    boot: float = 5.0
+    slots: int = 4
+    speed: int = 2
+    """Images that a worker finishes in a second."""
+    idle_timeout: float = 0.0
+    clock: FakeClock = field(default_factory=FakeClock)
+    machines: dict[str, Machine] = field(default_factory=dict)
+    hang_all: bool = False
+    made: int = 0
+
+    def __post_init__(self) -> None:
+        clock = self.clock.clock()
+        self.ec2 = Ec2(clock)
+        self.events = FakeQueue(clock)
+        self.requests = Requests(clock)
+        self.store = FakeStore(clock)
+        self.web = Web(self.clock, started=self.clock.now() - 3600)
+        self.autoscalers: list[Autoscaler] = []
+
+    def autoscaler(self, **settings: object) -> "Autoscaler":
+        self.made += 1
+        made = Autoscaler(self, f"scaler-{self.made}", ScalerSettings(web_nodes=NODE, **settings))
+        self.autoscalers.append(made)
+        return made
+
+    @property
+    def alive(self) -> int:
+        return len(self.ec2.instances)
+
+    @property
+    def launches(self) -> int:
+        return sum(len(ids) for ids in self.ec2.tokens.values())
+
+    def second(self) -> None:
+        """One second: the workers work, then each living autoscaler ticks."""
+        self.clock.sleep(1)
+        self._work()
+        for one in self.autoscalers:
+            one.tick()
+
+    def seconds(self, count: int) -> None:
+        for _ in range(count):
+            self.second()
+
+    def _work(self) -> None:
+        now = self.clock.now()
+        for one, instance in list(self.ec2.instances.items()):
+            fresh = Machine(now + self.boot, hangs=self.hang_all)
+            machine = self.machines.setdefault(one, fresh)
+            self.ec2.instances[one] = instance._replace(state="running")
+            if machine.hangs or now < machine.ready_at:
+                continue
+            self._serve(one, machine, draining=instance.draining)
+        self.ec2.busy = {one for one, machine in self.machines.items() if machine.in_flight}
+
+    def _serve(self, one: str, machine: Machine, *, draining: bool) -> None:
+        now = self.clock.now()
+        first, machine.up = not machine.up, True
+        done = min(machine.in_flight, self.speed)
+        machine.in_flight -= done
+        self.web.outstanding -= done
+        taken = sum(other.in_flight for other in self.machines.values())
+        if not draining:
+            machine.in_flight += max(0, min(self.slots - machine.in_flight, self.web.outstanding - taken))
+        if machine.in_flight or first:
+            machine.idle_since = now
+        leaves = draining or (self.idle_timeout and now - machine.idle_since >= self.idle_timeout)
+        if leaves and not machine.in_flight:
+            del self.ec2.instances[one]
+            self._say(one, "stopped")
+        elif not machine.mute:
+            self._say(one, "ready" if first else "heartbeat")
+
+    def _say(self, one: str, kind: str) -> None:
+        at, in_flight = self.clock.now(), self.machines[one].in_flight
+        event = WorkerEvent(kind=kind, instance=one, at=at, in_flight=in_flight, slots=self.slots)
+        self.events.send(encode(event))
+
+
+class Autoscaler:
+    """One autoscaler's process in the world; its listener is stepped, not run."""
+
+    def __init__(self, world: World, owner: str, settings: ScalerSettings) -> None:
+        clock = world.clock.clock()
+        self.metrics = Metrics()
+        troubles = Troubles(self.metrics)
+        self.roster = Roster(clock)
+        self.listener = Listener(world.events, self.roster, troubles, clock)
+        self.fleet = Ec2Fleet(world.ec2, settings.subnets, clock)
+        sources = Sources(world.web, world.requests, self.fleet, self.roster, self.listener)
+        self.lease = None if settings.dry_run else Lease(world.store, owner, settings.lease_seconds, clock)
+        self.signals = Signals(sources, settings, troubles, clock)
+        parts = Parts(
+            signals=self.signals,
+            policy=make(settings),
+            fleet=self.fleet,
+            roster=self.roster,
+            listener=self.listener,
+            lease=self.lease,
+            nodes=world.web,
+            metrics=self.metrics,
+            troubles=troubles,
+        )
+        self.loop = Loop(parts, settings, clock)
+        self._world = world
+
+    def tick(self) -> None:
+        while self.listener.listening and self.listener.step() and self._world.events.counts().visible:
+            pass
+        self.loop.tick()
+
+    def dies(self) -> None:
+        """Killed: no goodbye."""
+        self._world.autoscalers.remove(self)
+
+    def stops(self) -> None:
+        self.loop.leave()
+        self.dies()

@@ -1,0 +1,173 @@
+from autoscaler.roster import Roster
+from skylens.clock import FakeClock
+from skylens.instances import Instance
+from skylens.messages import WorkerEvent
+
+CLOCK0 = FakeClock().time
+
+
+class Stage:
+    """A roster and its clock, moved by hand."""
+
+    def __init__(self):
+        self.clock = FakeClock()
+        self.roster = Roster(self.clock.clock())
+
+    def look(self, *instances):
+        self.roster.look(instances)
+
+    def event(self, kind, *, at=None, one="i-1", in_flight=0, slots=0, service=()):
+        now = self.clock.now()
+        event = WorkerEvent(
+            kind=kind, instance=one, at=at or now, in_flight=in_flight, slots=slots, service_times=service
+        )
+        self.roster.hear(event, now)
+
+    def states(self):
+        return {worker.instance: worker.state for worker in self.roster.workers()}
+
+
+def instance(one="i-1", state="running", *, launched=CLOCK0, draining=False):
+    return Instance(one, state, launched, draining)
+
+
+def test_an_instance_goes_from_pending_to_gone():
+    stage = Stage()
+    stage.roster.launched({"i-1": CLOCK0})
+    seen = [stage.states()["i-1"]]
+    stage.look(instance(state="pending"))
+    seen.append(stage.states()["i-1"])
+    stage.look(instance())
+    stage.event("launched")
+    seen.append(stage.states()["i-1"])
+    for kind, in_flight in (("ready", 0), ("heartbeat", 3), ("heartbeat", 0), ("draining", 1), ("stopped", 0)):
+        stage.clock.sleep(1)
+        stage.event(kind, in_flight=in_flight)
+        seen.append(stage.states()["i-1"])
+    assert seen == ["pending", "pending", "booting", "idle", "busy", "idle", "draining", "stopping"]
+    stage.look()
+    assert stage.states() == {"i-1": "stopping"}
+    stage.look()
+    assert stage.states() == {}
+
+
+def test_a_launch_that_ec2_never_shows_counts_for_five_minutes():
+    stage = Stage()
+    stage.roster.launched({"i-1": CLOCK0})
+    stage.clock.sleep(300)
+    stage.look()
+    assert stage.states() == {"i-1": "pending"}
+    stage.clock.sleep(1)
+    stage.look()
+    assert stage.states() == {}
+
+
+def test_one_look_without_an_instance_does_not_make_it_gone():
+    stage = Stage()
+    for shown in ([instance()], [], [instance()], []):
+        stage.look(*shown)
+    assert list(stage.states()) == ["i-1"]
+
+
+def test_a_drained_instance_stays_draining_although_the_tag_is_not_shown_yet():
+    stage = Stage()
+    stage.look(instance())
+    stage.roster.drained(["i-1"])
+    stage.look(instance())
+    stage.event("heartbeat", in_flight=2)
+    assert stage.states() == {"i-1": "draining"}
+
+
+def test_a_tag_seen_by_a_restarted_autoscaler_means_draining():
+    stage = Stage()
+    stage.look(instance(draining=True))
+    assert stage.states() == {"i-1": "draining"}
+
+
+def test_a_worker_that_drains_by_itself_stays_draining_through_its_heartbeats():
+    stage = Stage()
+    stage.look(instance())
+    stage.event("draining", at=10, in_flight=2)
+    stage.event("heartbeat", at=11, in_flight=1)
+    assert stage.states() == {"i-1": "draining"}
+
+
+def test_an_event_that_comes_late_or_twice_changes_nothing():
+    stage = Stage()
+    stage.look(instance())
+    stage.event("heartbeat", at=20, in_flight=3)
+    stage.event("heartbeat", at=15)
+    stage.event("heartbeat", at=20)
+    assert stage.states() == {"i-1": "busy"}
+
+
+def test_a_silent_worker_is_neither_idle_nor_busy():
+    stage = Stage()
+    stage.look(instance())
+    stage.event("heartbeat")
+    stage.clock.sleep(21)
+    assert stage.states() == {"i-1": "ready"}
+
+
+def test_a_heartbeat_makes_an_instance_ready_whose_ready_event_somebody_else_took():
+    stage = Stage()
+    stage.look(instance())
+    stage.event("heartbeat")
+    assert stage.states() == {"i-1": "idle"}
+
+
+def test_boot_time_is_the_90th_percentile_from_launch_call_to_ready_of_the_last_twenty():
+    stage = Stage()
+    assert stage.roster.boot_seconds(60) == 60
+    for number in range(1, 31):
+        one, start = f"i-{number}", stage.clock.now()
+        stage.roster.launched({one: start})
+        stage.clock.sleep(number)
+        stage.event("ready", one=one)
+        stage.event("ready", one=one, at=stage.clock.now() + 1)
+    assert stage.roster.boot_seconds(60) == 28
+
+
+def test_a_boot_is_measured_although_ec2_shows_the_instance_after_its_ready_event():
+    stage = Stage()
+    stage.clock.sleep(9)
+    stage.event("ready")
+    stage.look(instance())
+    assert stage.roster.boot_seconds(60) == 9
+
+
+def test_slots_and_service_times_are_what_the_workers_tell():
+    stage = Stage()
+    assert (stage.roster.slots(), stage.roster.service_seconds()) == (4, 0)
+    stage.event("heartbeat", slots=8, service=(0.1, 0.3))
+    assert (stage.roster.slots(), round(stage.roster.service_seconds(), 6)) == (8, 0.2)
+
+
+def test_overdue_names_who_never_came_up_and_who_is_lost_only_after_listening_for_long_enough():
+    stage = Stage()
+    stage.look(instance("i-hung"), instance("i-lost"), instance("i-fine"), instance("i-off", "shutting-down"))
+    stage.event("heartbeat", one="i-lost")
+    stage.clock.sleep(700)
+    stage.event("heartbeat", one="i-fine")
+    assert stage.roster.overdue(600, hearing=60) == ([], [])
+    assert stage.roster.overdue(600, hearing=61) == (["i-hung"], [])
+    assert stage.roster.overdue(600, hearing=301) == (["i-hung"], ["i-lost"])
+    assert stage.roster.overdue(701, hearing=301) == ([], ["i-lost"])
+
+
+def test_what_was_ended_is_not_ended_again_and_still_counts():
+    stage = Stage()
+    stage.look(instance())
+    stage.roster.ended(["i-1"])
+    stage.clock.sleep(1000)
+    assert stage.roster.overdue(600, hearing=1000) == ([], [])
+    assert stage.states() == {"i-1": "stopping"}
+
+
+def test_events_of_strangers_do_not_pile_up():
+    stage = Stage()
+    stage.event("heartbeat", one="i-stranger")
+    stage.clock.sleep(301)
+    stage.look()
+    assert stage.roster._pulses == {}
+    assert stage.states() == {}

@@ -1,0 +1,222 @@
+"""The whole tier as a process, and ``Ec2Instances``, against moto's real server."""
+
+import base64
+import http.server
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import boto3
+import httpx2
+import pytest
+
+from autoscaler.lease import KEY, Held
+from autoscaler.main import owner, user_data
+from skylens.instances import Ec2Instances
+from skylens.messages import Demand, decode, encode
+from skylens.settings import ScalerSettings
+
+AWS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
+
+
+def until(condition):
+    deadline = time.monotonic() + 60
+    while not (found := condition()):
+        assert time.monotonic() < deadline, "waited for a minute"
+        time.sleep(0.1)
+    return found
+
+
+@pytest.fixture(scope="module")
+def moto():
+    """Address of moto's server, alive for this module."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    program = Path(sys.executable).with_name("moto_server")
+    environment = {**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
+    with subprocess.Popen(
+        [program, "-H", "127.0.0.1", "-p", str(port)],
+        env=environment,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+    ) as server:
+        address = f"http://127.0.0.1:{port}"
+        until(lambda: answers(f"{address}/moto-api/"))
+        yield address
+        server.terminate()
+
+
+def answers(url):
+    try:
+        return httpx2.get(url, timeout=5, trust_env=False).status_code == 200
+    except httpx2.HTTPError:
+        return False
+
+
+@pytest.fixture
+def client(moto, monkeypatch):
+    """Makes boto3 clients of the emulator."""
+    for name, value in AWS.items():
+        monkeypatch.setenv(name, value)
+    return lambda service: boto3.client(service, endpoint_url=moto)
+
+
+def template(ec2, name, lines="SKYLENS_MODEL=cifar10\n"):
+    encoded = base64.b64encode(lines.encode()).decode()
+    ec2.create_launch_template(
+        LaunchTemplateName=name,
+        LaunchTemplateData={"ImageId": "ami-00000000000000000", "InstanceType": "c7i.large", "UserData": encoded},
+    )
+
+
+def given(ec2, instance):
+    answer = ec2.describe_instance_attribute(InstanceId=instance, Attribute="userData")
+    return base64.b64decode(answer["UserData"]["Value"]).decode()
+
+
+def test_instances_are_launched_found_by_tag_drained_and_terminated(client):
+    ec2 = client("ec2")
+    template(ec2, "one-worker")
+    instances, strangers = Ec2Instances(ec2, "one", "one-worker"), Ec2Instances(ec2, "two", "one-worker")
+    ids = instances.launch(3, "token")
+    strangers.launch(1, "other")
+    shown = {instance.id: instance for instance in instances.all()}
+    assert set(shown) == set(ids)
+    assert {instance.state for instance in shown.values()} <= {"pending", "running"}
+    assert all(abs(instance.launched - time.time()) < 300 for instance in shown.values())
+    instances.drain(ids[:2])
+    assert {instance.id for instance in instances.all() if instance.draining} == set(ids[:2])
+    instances.terminate([ids[0]])
+    assert {instance.id for instance in instances.all()} == set(ids[1:])
+
+
+def test_what_is_gone_is_passed_over(client):
+    ec2 = client("ec2")
+    template(ec2, "gone-worker")
+    instances = Ec2Instances(ec2, "gone", "gone-worker")
+    (one,) = instances.launch(1, "token")
+    instances.drain(["i-0123456789abcdef0", one])
+    assert [instance.draining for instance in instances.all()] == [True]
+    instances.terminate(["i-0123456789abcdef0", one])
+    assert instances.all() == []
+
+
+def test_user_data_given_at_launch_come_after_the_templates_own(client):
+    ec2 = client("ec2")
+    template(ec2, "data-worker", "SKYLENS_MODEL=cifar10\nSKYLENS_IDLE_TIMEOUT=0")
+    plain = Ec2Instances(ec2, "data", "data-worker").launch(1, "a")
+    more = Ec2Instances(ec2, "data", "data-worker", "SKYLENS_IDLE_TIMEOUT=30\n").launch(1, "b")
+    assert given(ec2, plain[0]) == "SKYLENS_MODEL=cifar10\nSKYLENS_IDLE_TIMEOUT=0"
+    assert given(ec2, more[0]) == "SKYLENS_MODEL=cifar10\nSKYLENS_IDLE_TIMEOUT=0\nSKYLENS_IDLE_TIMEOUT=30\n"
+
+
+def test_only_deficit_gives_its_workers_an_idle_timeout():
+    assert user_data(ScalerSettings(policy="deficit", idle_timeout=45)) == "SKYLENS_IDLE_TIMEOUT=45\n"
+    assert user_data(ScalerSettings(policy="greedy")) == ""
+
+
+def test_no_two_autoscalers_have_the_same_name():
+    assert owner() != owner()
+
+
+class Web(http.server.ThreadingHTTPServer):
+    """A web node with eight outstanding images."""
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.reports = []
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    def do_GET(self):
+        now = time.time()
+        demand = Demand(
+            node="web",
+            at=now,
+            started=now - 3600,
+            arrivals=(8, 0),
+            completions=(0, 0),
+            outstanding=8,
+            oldest=1.0,
+            service_times=(),
+        )
+        self.answer(encode(demand))
+
+    def do_PUT(self):
+        self.server.reports.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
+        self.answer(b"")
+
+    def answer(self, body):
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def web():
+    with Web() as server:
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def scaler(moto, web, deployment, *arguments):
+    environment = {
+        **{name: value for name, value in os.environ.items() if not name.startswith("SKYLENS_")},
+        **AWS,
+        "AWS_ENDPOINT_URL": moto,
+        "AWS_ENDPOINT_URL_S3": moto,
+        "SKYLENS_DEPLOYMENT": deployment,
+        "SKYLENS_WEB_NODES": f"http://127.0.0.1:{web.server_port}",
+        "SKYLENS_TICK_SECONDS": "0.1",
+    }
+    command = "import sys; from skylens.cli import main; sys.exit(main())"
+    return subprocess.Popen(
+        [sys.executable, "-c", command, "scaler", *arguments], env=environment, stdout=subprocess.PIPE, text=True
+    )
+
+
+def test_the_process_waits_for_its_queues_then_sizes_the_fleet_and_leaves_it_on_sigterm(moto, client, web):
+    template(client("ec2"), "main-worker")
+    client("s3").create_bucket(Bucket="main-state")
+    with scaler(moto, web, "main") as process:
+        for kind in ("requests", "events"):
+            client("sqs").create_queue(QueueName=f"main-{kind}")
+        fleet = Ec2Instances(client("ec2"), "main", "main-worker")
+        until(lambda: len(fleet.all()) == 2)
+        until(lambda: web.reports and len(web.reports[-1]["workers"]) == 2)
+        process.send_signal(signal.SIGTERM)
+        output, _ = process.communicate(timeout=60)
+    lines = [json.loads(line) for line in output.splitlines()]
+    decision = next(line for line in lines if line["event"] == "scaler.decision")
+    assert process.returncode == 0
+    assert (decision["old"], decision["desired"], decision["new"], decision["outstanding"]) == (0, 2, 2, 8)
+    assert lines[-1]["event"] == "scaler.stopped"
+    assert len(fleet.all()) == 2
+    lease = client("s3").get_object(Bucket="main-state", Key=KEY)["Body"].read()
+    assert decode(Held, lease).owner == ""
+
+
+def test_a_dry_run_process_launches_nothing(moto, client, web):
+    template(client("ec2"), "dry-worker")
+    for kind in ("requests", "events"):
+        client("sqs").create_queue(QueueName=f"dry-{kind}")
+    with scaler(moto, web, "dry", "--dry-run") as process:
+        decision = next(line for line in map(json.loads, process.stdout) if line["event"] == "scaler.decision")
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=60)
+    assert (process.returncode, decision["new"]) == (0, 2)
+    assert Ec2Instances(client("ec2"), "dry", "dry-worker").all() == []
