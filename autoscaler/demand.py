@@ -33,7 +33,8 @@ class DemandView:
         self._last: dict[str, Demand] = {}
         self._missing = frozenset(nodes)
         self._answered: float | None = None
-        self._restarted: dict[str, float] = {}
+        self._doubted: dict[str, float] = {}
+        """Restarted nodes, and from when on an SQS count that agrees with the nodes settles it."""
         self._queue: Counts | None = None
         self._above: float | None = None
         self._overruled = False
@@ -57,10 +58,15 @@ class DemandView:
             self._answered = now
 
     def _note_restart(self, node: str, demand: Demand, now: float) -> None:
-        """A process that started lately does not know what its predecessor took in."""
+        """A process that started lately does not know what its predecessor took in.
+
+        One that was young when first seen may as well be the first ever, so SQS's next word on it is good enough.
+        """
         last, up = self._last.get(node), demand.at - demand.started
-        if (last is None and up < LAG) or (last is not None and last.started != demand.started):
-            self._restarted[node] = now - min(up, LAG)
+        if last is None and up < LAG:
+            self._doubted[node] = now
+        elif last is not None and last.started != demand.started:
+            self._doubted[node] = now + LAG - up
 
     def count(self, counts: Counts, now: float) -> None:
         """Take in SQS's counts."""
@@ -68,7 +74,7 @@ class DemandView:
         total, known = sum(counts), self._known()
         if total <= known:
             self._above = None
-            self._restarted = {node: at for node, at in self._restarted.items() if now - at < LAG}
+            self._doubted = {node: until for node, until in self._doubted.items() if now < until}
         elif self._above is None:
             self._above = now
 
@@ -79,7 +85,7 @@ class DemandView:
         """The web nodes' count, or the larger of theirs and SQS's while theirs may be short."""
         last = self._last.values()
         known, queued = self._known(), sum(self._queue or ())
-        trusted = not self._missing and not self._restarted
+        trusted = not self._missing and not self._doubted
         self._say(overruled=self._above is not None and now - self._above > DISAGREE, known=known, queued=queued)
         service = [seconds for demand in last for seconds in demand.service_times]
         return Counted(

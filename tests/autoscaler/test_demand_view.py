@@ -55,11 +55,13 @@ def test_a_restarted_node_is_doubted_until_sqs_agrees_after_its_lag():
     assert view.counted(80).trusted
 
 
-def test_a_young_node_seen_for_the_first_time_is_doubted_as_a_restarted_one():
+def test_a_young_node_seen_for_the_first_time_is_doubted_until_sqs_agrees():
     view = DemandView(("a",))
     view.fold({"a": demand(0, up=2)}, 0)
     view.count(Counts(12, 0), 1)
     assert (view.counted(1).outstanding, view.counted(1).trusted) == (12, False)
+    view.count(Counts(0, 0), 6)
+    assert view.counted(6).trusted
 
 
 def test_sqs_above_the_web_count_is_believed_after_ninety_seconds_and_said_once():

@@ -21,7 +21,7 @@ def test_every_plain_client_gets_its_own_label(start, offline, pictures, count):
     with cloud.watch_fleet() as fleet:
         with ThreadPoolExecutor(count) as clients:
             answers = list(clients.map(post, sent))
-        cloud.wait(lambda: not cloud.instances(), 120, "the fleet is back to none")
+        cloud.wait(lambda: fleet.samples[-1][1] == 0, 120, "the fleet is back to none")
     assert [answer.status_code for answer in answers] == [200] * count
     wanted = [f"{name.rpartition('.')[0]}:{offline.label(data)}" for name, data in sent]
     assert [answer.text for answer in answers] == wanted

@@ -66,7 +66,7 @@ def test_nothing_is_lost_doubled_or_mispaired(start, offline, pictures, kill):
             asked = [clients.submit(ask, cloud, name, data, deadline) for name, data in sent]
             kill(cloud)
             answers = [one.result() for one in asked]
-        cloud.wait(lambda: not cloud.instances(), 120, "the fleet is back to none")
+        cloud.wait(lambda: fleet.samples[-1][1] == 0, 120, "the fleet is back to none")
     assert [answer.status_code for answer in answers] == [200] * COUNT
     bodies = [answer.json() for answer in answers]
     assert len({body["id"] for body in bodies}) == COUNT
