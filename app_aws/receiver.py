@@ -103,6 +103,17 @@ class Receiver:
             if self._tally.give_back(seconds):
                 self._turned()
 
+    def _renew(self, received: Received) -> None:
+        """Queue the request anew: an outage of AWS must not use up the receives that tell a poisonous image.
+
+        A crash between the two calls leaves two copies; the second finds the first one's outcome.
+        """
+        try:
+            self._requests.send(received.body.encode())
+            self._requests.delete([received.receipt])
+        except AWS_ERRORS as error:
+            log.warning("image.not_renewed", error=explain(error))
+
     def _one(self, received: Received) -> float | None:
         """Seconds of work when an image was answered. On any trouble the request stays, to be tried again later."""
         began = self._clock.ticks()
@@ -111,6 +122,8 @@ class Receiver:
         except AWS_ERRORS as error:
             self._backoff.trouble()
             log.warning("image.aws_trouble", error=explain(error), receives=received.receives, exc_info=True)
+            if is_passing(error) and received.receives > 1:
+                self._renew(received)
             return None
         except Exception:  # a fault of ours, or an image that breaks us: the dead-letter queue decides
             log.exception("image.broke", receives=received.receives)

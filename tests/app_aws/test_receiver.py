@@ -198,3 +198,43 @@ def test_stopping_waits_for_work_and_takes_no_more(setting):
 
 def test_one_that_never_started_is_finished(setting):
     assert setting().receiver.finished(0)
+
+
+@pytest.mark.parametrize(
+    ("error", "receives", "copies"),
+    [
+        (aws_error("SlowDown", 503), 1, 0),
+        (aws_error("SlowDown", 503), 2, 1),
+        (aws_error("AccessDenied", 403), 2, 0),
+        (RuntimeError("broken"), 2, 0),
+    ],
+)
+def test_only_an_outage_late_in_its_life_queues_an_image_anew(setting, error, receives, copies):
+    one = setting(slots=1)
+    one.queue.visibility = 0.0
+    one.send("a")
+    for _ in range(receives - 1):
+        one.queue.receive(1, 0)
+    one.queue.visibility = 600.0
+    one.errors["a"] = error
+    one.receiver.start()
+    until(lambda: one.handled == ["a"] * (1 + copies) and one.tally.settled(0))
+    assert [message.receives for message in one.queue.messages.values()] == ([] if copies else [receives])
+
+
+def test_an_image_survives_an_outage_longer_than_its_three_receives(setting):
+    one = setting(slots=1)
+    one.queue.dead, one.queue.visibility = FakeQueue(), 0.05
+    outage = iter(range(4))
+    real = one.handle
+
+    def handle(received):
+        if next(outage, None) is not None:
+            raise aws_error("SlowDown", 503)
+        return real(received)
+
+    one.receiver._handle = handle
+    one.send("a")
+    one.receiver.start()
+    until(lambda: one.handled == ["a"] and not one.queue.messages)
+    assert one.queue.dead.messages == {}
