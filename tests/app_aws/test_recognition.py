@@ -1,0 +1,53 @@
+"""The bundled model sees what it should: in the project's own drawings and in real photographs."""
+
+import io
+import runpy
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from app_aws import registry
+from app_aws.engine import top
+
+SAMPLES = Path(__file__).parents[2] / "samples"
+DRAWN = ("airplane", "automobile", "bird", "frog", "ship", "truck")
+PHOTOGRAPHS = {
+    "cc0/chelsea.png": "cat",
+    "ccby/cat_1080p.jpg": "cat",
+    "ccby/cat_720p.jpg": "cat",
+    "ccby/owl.jpg": "bird",
+    "ccby/bird.bmp": "bird",
+}
+
+
+@pytest.fixture(scope="module")
+def label():
+    engine = registry.load(registry.BUNDLED / "cifar10")
+
+    def of(data):
+        return top(engine.infer([engine.prepare(data)])[0], engine.labels, 1)[0].label
+
+    return of
+
+
+@pytest.mark.parametrize("name", DRAWN)
+def test_it_recognises_each_sample(label, name):
+    assert label((SAMPLES / f"{name}.png").read_bytes()) == name
+
+
+def test_it_recognises_the_samples_when_they_are_drawn_anew(label, tmp_path):
+    runpy.run_path(str(SAMPLES / "draw.py"))["main"](tmp_path)
+    assert {path.stem: label(path.read_bytes()) for path in tmp_path.iterdir()} == {name: name for name in DRAWN}
+
+
+@pytest.mark.shared
+@pytest.mark.parametrize(("path", "wanted"), PHOTOGRAPHS.items())
+def test_it_recognises_real_photographs(label, shared, path, wanted):
+    photograph = shared / "images" / path
+    data = photograph.read_bytes()
+    if photograph.suffix == ".bmp":
+        out = io.BytesIO()
+        Image.open(photograph).save(out, "PNG")
+        data = out.getvalue()
+    assert label(data) == wanted
