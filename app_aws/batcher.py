@@ -24,7 +24,8 @@ class Batcher:
     ) -> None:
         """``threads``: model calls that may run at once; each uses one core."""
         self._infer, self._size, self._wait = infer, size, wait_ms / 1000
-        self._jobs: queue.SimpleQueue[_Job | None] = queue.SimpleQueue()
+        # Not a SimpleQueue: its get(timeout) may wait for ever when another thread takes the item that woke it.
+        self._jobs: queue.Queue[_Job | None] = queue.Queue()
         self.threads = [
             threading.Thread(target=self._run, name=f"batcher-{number}", daemon=True) for number in range(threads)
         ]

@@ -61,6 +61,7 @@ class FakeQueue:
     max_receives: int = 3
     script: Script = field(default_factory=Script)
     messages: dict[int, _Message] = field(default_factory=dict)
+    url: str = ""
     twice: bool = False
     """Deliver each message to two receivers, as SQS now and then does."""
 
@@ -136,8 +137,8 @@ class FakeQueues:
 
     def ensure(self, name: str, tags: dict[str, str], retention: int) -> FakeQueue:
         del retention
-        self.tags[name] = dict(tags)
-        return self.queues.setdefault(name, FakeQueue(self.clock))
+        self.tags.setdefault(name, {}).update(tags)
+        return self.queues.setdefault(name, FakeQueue(self.clock, url=name))
 
     def tag(self, queue: FakeQueue, tags: dict[str, str]) -> None:
         self.tags[self._name(queue)].update(tags)
@@ -187,9 +188,9 @@ class FakeStore:
         held = self.objects.get(key)
         return Object(held[0], held[1], self.clock.now() - held[2]) if held else None
 
-    def exists(self, key: str) -> bool:
-        self.script.called("exists", key)
-        return key in self.objects
+    def size(self, key: str) -> int | None:
+        self.script.called("size", key)
+        return len(self.objects[key][0]) if key in self.objects else None
 
     def copy(self, source: str, key: str) -> bool:
         self.script.called("copy", source, key)

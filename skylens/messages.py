@@ -184,7 +184,7 @@ def decode(kind: type[_Any], data: bytes | str) -> _Any:
     """Read JSON as ``kind``. Raises MessageError naming the field that is wrong."""
     try:
         return msgspec.json.decode(data, type=kind)
-    except (msgspec.DecodeError, UnicodeError) as error:
+    except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise MessageError(f"not a {kind.__name__}: {error}") from error
 
 
@@ -197,8 +197,14 @@ def read(kind: type[_M], data: bytes | str) -> _M:
 
 
 def encode_request(request: Request) -> bytes:
-    """Encode a request for the queue. Raises MessageError above ``REQUEST_LIMIT`` bytes."""
+    """Encode a request for the queue, its file name cut if that makes it fit.
+
+    Raises MessageError above ``REQUEST_LIMIT`` bytes.
+    """
     data = encode(request)
+    while len(data) > REQUEST_LIMIT and request.name:
+        request = msgspec.structs.replace(request, name=request.name[: len(request.name) // 2])
+        data = encode(request)
     if len(data) > REQUEST_LIMIT:
         raise MessageError(f"a request of {len(data)} bytes; at most {REQUEST_LIMIT} may ride on the queue")
     return data

@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from skylens.errors import SettingsError
@@ -22,7 +22,14 @@ _S = TypeVar("_S", bound="Settings")
 Words = Annotated[tuple[str, ...], NoDecode]
 """Several values in one variable, separated by commas or white space."""
 
-ListenAddress = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):\d{1,5}$")]
+
+def _port(address: str) -> str:
+    if address and int(address.rpartition(":")[2]) > 65535:  # noqa: PLR2004 - the highest port there is
+        raise ValueError("a port is a number up to 65535")
+    return address
+
+
+ListenAddress = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):\d{1,5}$"), AfterValidator(_port)]
 
 
 class Settings(BaseSettings):

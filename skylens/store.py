@@ -33,7 +33,9 @@ class Store(Protocol):
         """The object, or None when there is none."""
         ...
 
-    def exists(self, key: str) -> bool: ...
+    def size(self, key: str) -> int | None:
+        """Bytes of the object, or None when there is none."""
+        ...
 
     def copy(self, source: str, key: str) -> bool:
         """Copy within the bucket; False when there is no ``source``."""
@@ -81,14 +83,10 @@ class S3Store:
         asked = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         return Object(answer["Body"].read(), answer["ETag"], (asked - answer["LastModified"]).total_seconds())
 
-    def exists(self, key: str) -> bool:
-        try:
-            self._client.head_object(Bucket=self.bucket, Key=key)
-        except ClientError as error:
-            if is_gone(error):
-                return False
-            raise
-        return True
+    def size(self, key: str) -> int | None:
+        # A listing, not HEAD: HEAD's bare 404 does not tell a missing object from a missing bucket.
+        page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
+        return next((entry["Size"] for entry in page.get("Contents", []) if entry["Key"] == key), None)
 
     def copy(self, source: str, key: str) -> bool:
         try:

@@ -11,6 +11,8 @@ from skylens.messages import Demand, FleetReport
 
 SILENT = 15.0
 """Seconds after which the autoscaler's last report is not believed any more."""
+BRIEF = 8
+"""Requests for an answer served at once without a slot, out of the spare threads."""
 ASSUMED_BOOT, ASSUMED_SERVICE, ASSUMED_SLOTS = 120.0, 0.25, 4
 """What is assumed of a fleet nobody reported: one instance that boots in 120 s and takes 4 images at 0.25 s each."""
 
@@ -60,8 +62,26 @@ class Admission:
     def __init__(self, slots: int, longest: float) -> None:
         """``slots``: requests that may block at once; ``longest``: predicted wait in seconds that is still taken."""
         self._slots = threading.BoundedSemaphore(slots)
+        self._brief = threading.BoundedSemaphore(BRIEF)
         self._longest = longest
         self.draining = threading.Event()
+
+    @contextmanager
+    def visit(self) -> Iterator[bool]:
+        """Answer someone who asks: with a slot, and so with time to wait (True), or at once, without (False).
+
+        Raises UnavailableError only when even those who do not wait are too many.
+        """
+        if not self.draining.is_set() and self._slots.acquire(blocking=False):
+            kept, may_wait = self._slots, True
+        elif self._brief.acquire(timeout=1):
+            kept, may_wait = self._brief, False
+        else:
+            raise UnavailableError("too many ask at once", retry_after=1)
+        try:
+            yield may_wait
+        finally:
+            kept.release()
 
     @contextmanager
     def slot(self) -> Iterator[None]:
@@ -76,9 +96,12 @@ class Admission:
             self._slots.release()
 
     def check(self, demand: Demand, fleet: FleetReport | None) -> None:
-        """Refuse when the predicted wait is beyond the limit, saying when it will have come down to it."""
+        """Refuse when the predicted wait is beyond the limit, saying when it will have come down to it.
+
+        What one instance takes at once is never refused: an idle service learns its service time only by working.
+        """
         expected = predict(demand, fleet)
-        if expected > self._longest:
+        if expected > self._longest and demand.outstanding >= (fleet.slots if fleet else ASSUMED_SLOTS):
             raise UnavailableError(
                 f"an answer would take about {expected:.0f} s; at most {self._longest:.0f} s are promised",
                 retry_after=math.ceil(expected - self._longest),

@@ -67,6 +67,7 @@ class Deps:
             requests=requests,
             reply_queue=settings.queue(f"replies-{settings.node_name()}"),
             retention=settings.retention_hours * 3600,
+            largest=settings.max_image_bytes,
             demand=demand,
             waiters=Waiters(),
             clock=clock,

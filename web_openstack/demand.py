@@ -40,7 +40,8 @@ class DemandCounter:
         """The image could not be taken in after all."""
         with self._lock:
             self._turn()
-            if self._outstanding.pop(job, None) is not None:
+            taken = self._outstanding.pop(job, None)
+            if taken is not None and int(taken[0]) == self._second:
                 self._arrivals[-1] -= 1
 
     def answered(self, job: str, service: float | None = None) -> bool:

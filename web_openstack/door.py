@@ -2,7 +2,9 @@
 
 import hashlib
 import hmac
+import math
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
@@ -48,14 +50,16 @@ class RateLimit:
         self._limiter = MovingWindowRateLimiter(MemoryStorage())
         self._lock = threading.Lock()
 
-    def hit(self, tenant: str, images: int = 1) -> None:
-        """Count images of a tenant. Raises TooManyRequestsError when they exceed the limit."""
+    def hit(self, tenant: str) -> None:
+        """Count an image of a tenant. Raises TooManyRequestsError above the limit, saying when there is room again."""
         if self._limit is None:
             return
         with self._lock:
-            if not self._limiter.hit(self._limit, tenant, cost=images):
-                until = max(1, int(self._limit.get_expiry()))
-                raise TooManyRequestsError(f"more than {self._limit} for this tenant", retry_after=min(until, 60))
+            if self._limiter.hit(self._limit, tenant):
+                return
+            resets = self._limiter.get_window_stats(self._limit, tenant).reset_time
+        wait = max(1, math.ceil(resets - time.time()))
+        raise TooManyRequestsError(f"more than {self._limit} for this tenant", retry_after=wait)
 
 
 class Door:
@@ -75,15 +79,25 @@ class Door:
     @contextmanager
     def admit(self, req: falcon.Request) -> Iterator[str]:
         """Let a new image in: its tenant, for as long as the request may block. Raises what the checks raise."""
-        tenant = self.tenant(req)
-        with self.admission.slot():
-            self.admission.check(self._demand.snapshot(), self._fleet.fresh())
-            self._limit.hit(tenant)
+        with self.admit_many(req) as tenant:
+            self.charge(tenant)
             yield tenant
 
     @contextmanager
-    def visit(self, req: falcon.Request) -> Iterator[str]:
-        """Let someone ask for an answer: the tenant, for as long as the request may block."""
+    def admit_many(self, req: falcon.Request) -> Iterator[str]:
+        """Let a batch in; each of its images is to be charged."""
         tenant = self.tenant(req)
         with self.admission.slot():
+            self.admission.check(self._demand.snapshot(), self._fleet.fresh())
             yield tenant
+
+    def charge(self, tenant: str) -> None:
+        """Count an image against the tenant's limit. Raises TooManyRequestsError."""
+        self._limit.hit(tenant)
+
+    @contextmanager
+    def visit(self, req: falcon.Request) -> Iterator[tuple[str, bool]]:
+        """Let someone ask for an answer: the tenant, and whether the request may wait for it."""
+        tenant = self.tenant(req)
+        with self.admission.visit() as may_wait:
+            yield tenant, may_wait

@@ -112,6 +112,8 @@ def _webp(data: bytes) -> Header:
     (length,) = struct.unpack_from("<I", data, 4)
     if length + 8 > len(data):
         raise UndecodableImageError(f"the WebP is cut short: {len(data)} of {length + 8} bytes")
+    if len(data) < 30:  # noqa: PLR2004 - the shortest header that holds a size
+        raise UndecodableImageError("the WebP ends inside its header")
     form = data[12:16]
     if form == b"VP8X":
         return Header(WEBP, int.from_bytes(data[24:27], "little") + 1, int.from_bytes(data[27:30], "little") + 1)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
-from skylens.errors import ExpiredError, SkylensError
+from skylens.errors import ExpiredError, MessageError, SkylensError
 from skylens.queues import SqsQueue, SqsQueues
 from web_openstack.jobs import Jobs
 
@@ -43,7 +43,7 @@ class ReplyQueues:
         self.queues.tag(self.own, {SEEN_TAG: str(int(self.clock.now()))})
         for queue, tags in self.queues.tagged(self.prefix):
             seen = tags.get(SEEN_TAG, "")
-            if seen.isdigit() and self.clock.now() - int(seen) > FORGOTTEN:
+            if queue.url != self.own.url and seen.isdigit() and self.clock.now() - int(seen) > FORGOTTEN:
                 log.info("replies.swept", queue=queue.url)
                 self.queues.remove(queue)
 
@@ -57,16 +57,16 @@ class Astray:
 
     def look(self) -> None:
         waiting = self.jobs.demand.older_than(ASTRAY)
-        self._from = self._from % len(waiting) if waiting else 0
-        for job, tenant in waiting[self._from : self._from + LOOKS]:
+        start = self._from % len(waiting) if waiting else 0
+        self._from = start + LOOKS
+        for job, tenant in waiting[start : start + LOOKS]:
             try:
-                reply = self.jobs.outcome(job, tenant)
+                if self.jobs.look(job, tenant):
+                    log.warning("replies.astray", id=job)
             except ExpiredError:
                 self.jobs.demand.withdrawn(job)
-                continue
-            if reply is not None and self.jobs.settle(reply):
-                log.warning("replies.astray", id=job)
-        self._from += LOOKS
+            except MessageError:
+                log.exception("outcome.unreadable", id=job)
 
 
 class Housekeeping(threading.Thread):
@@ -85,3 +85,5 @@ class Housekeeping(threading.Thread):
                     chore()
                 except (*AWS_ERRORS, SkylensError) as error:
                     log.warning("housekeeping.failed", trouble=explain(error))
+                except Exception:  # the other chores, and the next round, go on
+                    log.exception("housekeeping.broke")

@@ -8,11 +8,17 @@ the same id, which is harmless: the result's place is a function of the id.
 import hashlib
 from dataclasses import dataclass
 
-from skylens.aws_errors import AWS_ERRORS
-from skylens.errors import BadRequestError, ConflictError
+import msgspec
+
+from skylens import logs
+from skylens.aws_errors import AWS_ERRORS, explain
+from skylens.errors import BadRequestError, ConflictError, UnavailableError
 from skylens.messages import Struct, decode, encode
 from skylens.store import Store
-from web_openstack.jobs import Image, Jobs, unavailable
+from web_openstack.jobs import Jobs, made_at, unavailable
+from web_openstack.uploads import Image
+
+log = logs.get(__name__)
 
 LONGEST = 255
 
@@ -34,29 +40,33 @@ class Idempotency:
         if not (0 < len(header) <= LONGEST and header.isascii() and header.isprintable()):
             raise BadRequestError(f"Idempotency-Key must be 1 to {LONGEST} printable ASCII characters")
         place = f"idempotency/{tenant}/{hashlib.sha256(header.encode()).hexdigest()}"
+        digest = hashlib.sha256(image.data).hexdigest()
         try:
-            record = self._claim(place, image.digest, top)
-            if (record.digest, record.top) != (image.digest, top):
-                raise ConflictError("this Idempotency-Key came with another image or another `top` before")
-            if not record.sent:
-                self.jobs.submit(image, tenant=tenant, top=top, trace=trace, job=record.id)
-                sent = Record(id=record.id, digest=record.digest, top=top, sent=True)
-                self.store.put(place, encode(sent), "application/json")
+            record = self._claim(place, digest, top)
         except AWS_ERRORS as error:
-            raise unavailable(error) from error
+            raise unavailable(error, "; nothing was taken in") from error
+        if (record.digest, record.top) != (digest, top):
+            raise ConflictError("this Idempotency-Key came with another image or another `top` before")
+        if not record.sent:
+            self.jobs.submit(image, tenant=tenant, top=top, trace=trace, job=record.id)
+            self._note_sent(place, msgspec.structs.replace(record, sent=True))
         return record.id
 
     def _claim(self, place: str, digest: str, top: int) -> Record:
-        """The record of this key: the one that is there, or a new one of ours."""
+        """The record of this key: the one that is there, or, if there is none or its job has expired, a new one."""
         held = self.store.get(place)
-        if held is not None and held.age > self.jobs.retention:
-            self.store.delete(place)
-            held = None
-        if held is None:
-            mine = Record(id=self.jobs.new_id(), digest=digest, top=top)
-            if self.store.put_if(place, encode(mine), "application/json", etag=None):
-                return mine
-            held = self.store.get(place)
-        if held is None:
-            raise ConflictError("another request with this Idempotency-Key is being taken in; ask again")
-        return decode(Record, held.data)
+        if held is not None:
+            record = decode(Record, held.data)
+            if self.jobs.clock.now() - made_at(record.id) <= self.jobs.retention:
+                return record
+        mine = Record(id=self.jobs.new_id(), digest=digest, top=top)
+        if self.store.put_if(place, encode(mine), "application/json", etag=held.etag if held else None):
+            return mine
+        raise UnavailableError("another request with this Idempotency-Key is being taken in", retry_after=1)
+
+    def _note_sent(self, place: str, record: Record) -> None:
+        """Spare a repeat its work. Failing to do so costs a second, harmless delivery, and the job is taken in."""
+        try:
+            self.store.put(place, encode(record), "application/json")
+        except AWS_ERRORS as error:
+            log.warning("idempotency.not_noted", id=record.id, trouble=explain(error))

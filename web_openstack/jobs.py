@@ -1,18 +1,20 @@
 """One job's way through the door: stored, queued, awaited, looked up again."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
 
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
-from skylens.errors import ExpiredError, UnavailableError, UnknownJobError
+from skylens.errors import ExpiredError, TooLargeError, UnavailableError, UnknownJobError
 from skylens.messages import Reply, Request, encode_request, read
 from skylens.queues import Queue
 from skylens.store import Store
 from web_openstack.demand import DemandCounter
+from web_openstack.uploads import Image, clean_name
 from web_openstack.waiters import Waiter, Waiters
 
 log = logs.get(__name__)
@@ -21,19 +23,6 @@ RETRY_AFTER = 5
 """Seconds after which to try again when AWS could not be reached."""
 POLL = 1.0
 """Seconds between two looks at the output bucket for a job that another web node took in."""
-
-
-@dataclass(frozen=True)
-class Image:
-    """An image as it came in. ``kind``: media type by content; ``name``: the client's file name."""
-
-    data: bytes
-    kind: str
-    name: str
-
-    @property
-    def digest(self) -> str:
-        return hashlib.sha256(self.data).hexdigest()
 
 
 @dataclass(frozen=True)
@@ -46,6 +35,8 @@ class Jobs:
     reply_queue: str
     retention: float
     """Seconds a result is kept."""
+    largest: int
+    """Most bytes of an image that a client stored by itself."""
     demand: DemandCounter
     waiters: Waiters
     clock: Clock
@@ -58,33 +49,40 @@ class Jobs:
         """
         job = job or self.new_id()
         key = f"{tenant}/{job}"
-        self.demand.accepted(job, tenant)
-        try:
+        with self._taking_in(job, tenant):
             self.inputs.put(key, image.data, image.kind)
-            self._send(job, key, image.name, image.digest, tenant, top, trace)
-        except AWS_ERRORS as error:
-            self.demand.withdrawn(job)
-            raise unavailable(error) from error
+            self._send(job, key, image.name, hashlib.sha256(image.data).hexdigest(), tenant, top, trace)
         return job
 
     def submit_stored(self, key: str, *, tenant: str, top: int, trace: str = "") -> str:
         """Take in an image that lies in the input bucket already: copied there, so that the original may go.
 
-        The worker computes its digest. Raises UnknownJobError when there is no such object, and UnavailableError.
+        The worker looks at its bytes. Raises UnknownJobError when there is no such object, TooLargeError,
+        UnavailableError.
         """
         if not key.startswith(f"{tenant}/"):
             raise UnknownJobError(f"key {key[:200]!r} is outside {tenant}/")
         job = self.new_id()
+        with self._taking_in(job, tenant):
+            size = self.inputs.size(key)
+            if size is not None and size > self.largest:
+                raise TooLargeError(f"object {key[:200]!r} has {size:,} bytes; at most {self.largest:,} are taken")
+            if size is None or not self.inputs.copy(key, f"{tenant}/{job}"):
+                raise UnknownJobError(f"no object {key[:200]!r} in the input bucket")
+            self._send(job, f"{tenant}/{job}", clean_name(key), "", tenant, top, trace)
+        return job
+
+    @contextmanager
+    def _taking_in(self, job: str, tenant: str) -> Iterator[None]:
+        """Count the job as outstanding from before it can be answered; not any more if it was not taken in."""
         self.demand.accepted(job, tenant)
         try:
-            if not self.inputs.copy(key, f"{tenant}/{job}"):
-                self.demand.withdrawn(job)
-                raise UnknownJobError(f"no object {key!r} in the input bucket")
-            self._send(job, f"{tenant}/{job}", key.rpartition("/")[2], "", tenant, top, trace)
-        except AWS_ERRORS as error:
+            yield
+        except BaseException as error:
             self.demand.withdrawn(job)
-            raise unavailable(error) from error
-        return job
+            if isinstance(error, AWS_ERRORS):
+                raise unavailable(error, "; nothing was taken in") from error
+            raise
 
     def _send(self, job: str, key: str, name: str, digest: str, tenant: str, top: int, trace: str) -> None:
         now = self.clock.now()
@@ -102,15 +100,22 @@ class Jobs:
         )
         self.requests.send(encode_request(request))
 
-    def outcome(self, job: str, tenant: str) -> Reply | None:
-        """The stored answer, or None while there is none. Raises ExpiredError past retention, and UnavailableError."""
+    def look(self, job: str, tenant: str) -> Reply | None:
+        """The stored answer, or None while there is none; one whose message never came is settled here.
+
+        Raises ExpiredError past retention, and UnavailableError.
+        """
         try:
             held = self.outputs.get(f"{tenant}/{job}.json")
         except AWS_ERRORS as error:
             raise unavailable(error) from error
         if self.clock.now() - made_at(job) > self.retention:
             raise ExpiredError(f"job {job} is older than the {self.retention / 3600:g} hours that results are kept")
-        return read(Reply, held.data) if held else None
+        if held is None:
+            return None
+        reply = read(Reply, held.data)
+        self.settle(reply)
+        return reply
 
     def find(self, job: str, tenant: str, wait: float, gone: Callable[[], bool]) -> Reply | None:
         """The answer to a job of any web node, after at most ``wait`` seconds; None while it is worked on.
@@ -120,8 +125,9 @@ class Jobs:
         check_id(job)
         with self.waiters.expect(job) as waiter:
             if self.demand.is_outstanding(job):
-                return waiter.wait(wait, gone)
-            reply = self.outcome(job, tenant)
+                reply = waiter.wait(wait, gone)
+                return reply if reply or waiter.woken else self.look(job, tenant)
+            reply = self.look(job, tenant)
             if reply is None and not self._taken_in(job, tenant):
                 raise UnknownJobError(f"no job {job} here")
             return reply or self._poll(waiter, job, tenant, wait, gone)
@@ -129,12 +135,12 @@ class Jobs:
     def _poll(self, waiter: Waiter, job: str, tenant: str, wait: float, gone: Callable[[], bool]) -> Reply | None:
         until, reply = self.clock.ticks() + wait, None
         while reply is None and not waiter.woken and self.clock.ticks() < until and not gone():
-            reply = waiter.wait(min(POLL, until - self.clock.ticks()), gone) or self.outcome(job, tenant)
+            reply = waiter.wait(min(POLL, until - self.clock.ticks()), gone) or self.look(job, tenant)
         return reply
 
     def _taken_in(self, job: str, tenant: str) -> bool:
         try:
-            return self.inputs.exists(f"{tenant}/{job}")
+            return self.inputs.size(f"{tenant}/{job}") is not None
         except AWS_ERRORS as error:
             raise unavailable(error) from error
 
@@ -143,16 +149,16 @@ class Jobs:
         service = None
         if reply.result is not None:
             timings = reply.result.timings
-            service = (timings.finished - timings.started).total_seconds()
+            service = timings.finished.timestamp() - timings.started.timestamp()
         fresh = self.demand.answered(reply.id, service)
         self.waiters.resolve(reply)
         return fresh
 
 
-def unavailable(error: Exception) -> UnavailableError:
-    """AWS failed: say so without its inner words, which go to the log."""
+def unavailable(error: Exception, so: str = "") -> UnavailableError:
+    """AWS failed: say so without its inner words, which go to the log. ``so``: what that means for the client."""
     log.warning("aws.failed", trouble=explain(error))
-    return UnavailableError("the cloud behind this door does not answer; nothing was taken in", retry_after=RETRY_AFTER)
+    return UnavailableError(f"the cloud behind this door does not answer{so}", retry_after=RETRY_AFTER)
 
 
 def check_id(job: str) -> None:

@@ -12,7 +12,7 @@ from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
-from skylens.queues import SqsQueues
+from skylens.queues import SqsQueue, SqsQueues
 from skylens.settings import WebSettings, load
 from skylens.store import S3Store
 from web_openstack import server
@@ -53,12 +53,16 @@ def run(args: argparse.Namespace) -> int:
 
 def _serve(settings: WebSettings, stack: contextlib.ExitStack) -> None:
     """Build, start the threads, serve. Stop order: accept no more, wake the waiters, drain, end the threads."""
+    server.allow_files(settings.max_waits, beside=2 * POOL + 64)
     aws, clock = Aws(settings.region, pool=POOL), Clock()
     sqs, s3 = aws.sqs(), aws.s3()
     queues = SqsQueues(sqs, aws.sqs_polling())
     outputs, state = S3Store(s3, settings.bucket("output")), S3Store(s3, settings.bucket("state"))
     prefix = settings.queue("replies-")
-    own = queues.ensure(prefix + settings.node_name(), {SEEN_TAG: str(int(clock.now()))}, REPLIES_KEPT)
+
+    def own() -> SqsQueue:
+        return queues.ensure(prefix + settings.node_name(), {SEEN_TAG: str(int(clock.now()))}, REPLIES_KEPT)
+
     threads: list[ReplyThread] = []
     deps = Deps.of(
         settings,
@@ -72,7 +76,7 @@ def _serve(settings: WebSettings, stack: contextlib.ExitStack) -> None:
     )
     dead = DeadLetters(queues.named(settings.queue("requests-dead")), queues, state, outputs, clock, deps.metrics)
     replies = ReplyThread(own, deps.jobs, deps.metrics, clock)
-    chores = Housekeeping([dead.poll, Astray(deps.jobs).look, ReplyQueues(queues, own, prefix, clock).keep])
+    chores = Housekeeping([dead.poll, Astray(deps.jobs).look, ReplyQueues(queues, own(), prefix, clock).keep])
     threads.append(replies)
     public, internal = _bind(settings, deps)
     signal.signal(signal.SIGTERM, lambda *_: public.stop())
@@ -101,8 +105,8 @@ def _bind(settings: WebSettings, deps: Deps) -> tuple[server.Server, server.Serv
             ),
             server.internal(create_internal_app(deps), settings.internal_listen),
         )
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise SettingsError(
-            f"cannot listen on {settings.listen} and {settings.internal_listen}: {error.strerror}; "
+            f"cannot listen on {settings.listen} and {settings.internal_listen}: {error}; "
             "set SKYLENS_LISTEN and SKYLENS_INTERNAL_LISTEN to free addresses"
         ) from error

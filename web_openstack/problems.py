@@ -9,6 +9,7 @@ from skylens.errors import SkylensError
 log = logs.get(__name__)
 
 MEDIA_TYPE = "application/problem+json"
+PLAIN = "text/plain; charset=utf-8"
 
 
 def body(status: int, code: str, title: str, detail: str, **more: str) -> bytes:
@@ -19,9 +20,20 @@ def body(status: int, code: str, title: str, detail: str, **more: str) -> bytes:
 
 
 def write(resp: falcon.Response, error: SkylensError, **more: str) -> None:
-    resp.status = error.status
     resp.content_type = MEDIA_TYPE
     resp.data = body(error.status, error.code, error.title, error.detail, **more)
+    write_head(resp, error)
+
+
+def write_plain(resp: falcon.Response, error: SkylensError) -> None:
+    """The same for the plain-text door."""
+    resp.content_type = PLAIN
+    resp.text = error.detail
+    write_head(resp, error)
+
+
+def write_head(resp: falcon.Response, error: SkylensError) -> None:
+    resp.status = error.status
     if error.retry_after is not None:
         resp.set_header("Retry-After", str(error.retry_after))
     if error.status == 401:  # noqa: PLR2004 - HTTP's own number

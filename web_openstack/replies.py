@@ -6,11 +6,12 @@ as repeats by the next process of that name, or go with the queue when it is swe
 """
 
 import threading
+from collections.abc import Callable
+from contextlib import suppress
 
 from skylens import logs
-from skylens.aws_errors import AWS_ERRORS, explain
+from skylens.aws_errors import AWS_ERRORS, explain, is_gone
 from skylens.clock import Clock
-from skylens.errors import MessageError
 from skylens.messages import Reply, read
 from skylens.queues import Queue, Received
 from web_openstack.jobs import Jobs
@@ -26,9 +27,11 @@ BACKOFF = (0.5, 10.0)
 
 
 class ReplyThread(threading.Thread):
-    def __init__(self, queue: Queue, jobs: Jobs, metrics: WebMetrics, clock: Clock) -> None:
+    def __init__(self, own: Callable[[], Queue], jobs: Jobs, metrics: WebMetrics, clock: Clock) -> None:
+        """``own``: finds this process's reply queue, or makes it; called again should the queue vanish."""
         super().__init__(name="replies", daemon=True)
-        self._queue, self._jobs, self._metrics, self._clock = queue, jobs, metrics, clock
+        self._own, self._jobs, self._metrics, self._clock = own, jobs, metrics, clock
+        self._queue = own()
         self._halt = threading.Event()
         self._touched, self._failing = clock.ticks(), False
 
@@ -46,18 +49,24 @@ class ReplyThread(threading.Thread):
             try:
                 self.poll()
                 pause = BACKOFF[0]
-            except AWS_ERRORS as error:
-                if not self._failing:
-                    log.warning("replies.unreachable", trouble=explain(error))
-                self._failing = True
+            except Exception as error:  # noqa: BLE001 - it must outlive whatever a call raises: clients wait on it
+                self._note(error)
                 self._halt.wait(pause)
                 pause = min(pause * 2, BACKOFF[1])
+
+    def _note(self, error: Exception) -> None:
+        if not self._failing:
+            log.warning("replies.failing", trouble=explain(error), exc_info=not isinstance(error, AWS_ERRORS))
+        self._failing = True
+        if is_gone(error):
+            with suppress(*AWS_ERRORS):
+                self._queue = self._own()
 
     def poll(self, wait: int = POLL) -> None:
         """One receive: settle each answer, then delete them."""
         received = self._queue.receive(10, wait)
         if self._failing:
-            log.info("replies.reachable")
+            log.info("replies.recovered")
         self._touched, self._failing = self._clock.ticks(), False
         for message in received:
             self._settle(message)
@@ -67,7 +76,7 @@ class ReplyThread(threading.Thread):
     def _settle(self, message: Received) -> None:
         try:
             fresh = self._jobs.settle(read(Reply, message.body))
-        except MessageError:
+        except Exception:  # one answer that breaks us must not keep the others from their clients
             log.exception("replies.unreadable", body=message.body[:500])
             self._metrics.replies.labels("unreadable").inc()
             return

@@ -1,7 +1,9 @@
 """Waitress as measured for this service, with a drain that loses nobody and errors that are problem documents."""
 
+import resource
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -12,6 +14,7 @@ from waitress.server import TcpWSGIServer
 from waitress.task import ErrorTask
 
 from skylens import logs
+from skylens.errors import SettingsError
 from web_openstack import problems
 
 log = logs.get(__name__)
@@ -45,7 +48,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def __init__(self, app: Callable[..., Any], listen: str, **adjustments: Any) -> None:
         """``listen``: host:port. Raises OSError when the address cannot be bound."""
-        self._halt = threading.Event()
+        self._stopping = False
         adj = Adjustments(
             listen=listen,
             ident=None,
@@ -57,6 +60,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             channel_timeout=60,
             cleanup_interval=10,
             inbuf_overflow=64 * 1024,
+            log_socket_errors=False,
             **adjustments,
         )
         super().__init__(app, map={}, adj=adj)
@@ -69,8 +73,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def stop(self) -> None:
         """End ``serve``; may be called from a signal handler or another thread."""
-        self._halt.set()
-        self.pull_trigger()
+        self._stopping = True
+        with suppress(OSError):  # the drain is over and the trigger's pipe closed
+            self.pull_trigger()
 
     def serve(self, on_stop: Callable[[], None] = lambda: None, drain: float = 5.0) -> None:
         """Serve until stopped, then drain.
@@ -78,7 +83,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         The drain stops accepting, calls ``on_stop`` (which wakes the waiters), and leaves when no request is in flight
         and every answer is written, or after ``drain`` seconds.
         """
-        while not self._halt.is_set():
+        while not self._stopping:
             self._turn(1.0)
         wasyncore.dispatcher.close(self)
         on_stop()
@@ -101,6 +106,29 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return sum(bool(channel.requests or channel.total_outbufs_len) for channel in self.active_channels.values())
 
 
+def connections(slots: int) -> int:
+    """Connections kept open for so many clients that may wait."""
+    return 2 * slots + 200
+
+
+def allow_files(slots: int, beside: int) -> None:
+    """Raise the limit of open files to what so many clients need: a connection each, a spooled body for many.
+
+    ``beside``: files that other parts keep open. Without room for every connection, waitress would spin on ``accept``.
+    Raises SettingsError when this process may not open enough.
+    """
+    least, plenty = connections(slots) + beside, 2 * connections(slots) + beside
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    allowed = plenty if hard == resource.RLIM_INFINITY else min(plenty, hard)
+    if allowed < least:
+        raise SettingsError(
+            f"SKYLENS_MAX_WAITS={slots} needs {least} open files, and this process may open {hard}; "
+            f"raise LimitNOFILE (ulimit -Hn), or set it to at most {max(0, (hard - beside - 200) // 2)}"
+        )
+    if soft < allowed:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
+
+
 def public(app: Callable[..., Any], listen: str, *, slots: int, max_body: int, trusted_proxy: str) -> Server:
     """The public server: a thread for each client that may wait, and ``SPARE`` more."""
     proxy: dict[str, Any] = {}
@@ -114,7 +142,7 @@ def public(app: Callable[..., Any], listen: str, *, slots: int, max_body: int, t
         app,
         listen,
         threads=slots + SPARE,
-        connection_limit=2 * slots + 200,
+        connection_limit=connections(slots),
         backlog=2048,
         max_request_body_size=max_body,
         max_request_header_size=32 * 1024,

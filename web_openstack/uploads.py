@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 import falcon
-from falcon.media.multipart import BodyPart, MultipartFormHandler, MultipartParseError
+from falcon.media.multipart import MultipartFormHandler, MultipartParseError
 
 from skylens.errors import BadRequestError, SkylensError, TooLargeError, UnsupportedImageError
 from web_openstack import header
-from web_openstack.jobs import Image
 
 NAME_BYTES = 255
 """Longest file name that is kept, in bytes of UTF-8: what file systems allow."""
@@ -22,13 +21,28 @@ class Readable(Protocol):
 
 
 @dataclass(frozen=True)
-class Part:
-    """One file of a multipart body: an image, or why it is none."""
+class Image:
+    """An image as it came in. ``kind``: media type by content; ``name``: the client's file name, cleaned."""
+
+    data: bytes
+    kind: str
+    name: str
+
+
+@dataclass(frozen=True)
+class File:
+    """A good image. ``field``: of the multipart form; empty for a raw body."""
 
     field: str
+    image: Image
+
+
+@dataclass(frozen=True)
+class Refused:
+    """A file of a multipart body that is no image to take, and why."""
+
     name: str
-    image: Image | None
-    error: SkylensError | None = None
+    error: SkylensError
 
 
 @dataclass(frozen=True)
@@ -38,7 +52,7 @@ class Uploads:
     max_bytes: int
     max_pixels: int
 
-    def one(self, req: falcon.Request) -> Part:
+    def one(self, req: falcon.Request) -> File:
         """The request's only image, raw or multipart. Raises for anything but exactly one good image."""
         kind = (req.content_type or "").partition(";")[0].strip().lower()
         if kind == "multipart/form-data":
@@ -48,14 +62,14 @@ class Uploads:
                 f"Content-Type is {kind or 'missing'!r}; send multipart/form-data, {', '.join(header.KINDS)}"
             )
         data = self._read(req.bounded_stream)
-        return Part("", "", self.image(data, clean_name(_disposition_name(req))))
+        return File("", self.image(data, clean_name(_disposition_name(req))))
 
     def image(self, data: bytes, name: str) -> Image:
         """Check an image's header and size. Raises TooLargeError, UnsupportedImageError, UndecodableImageError."""
         self._check_size(len(data))
         return Image(data, header.check(data, self.max_pixels).kind, name)
 
-    def each(self, req: falcon.Request) -> Iterator[Part]:
+    def each(self, req: falcon.Request) -> Iterator[File | Refused]:
         """Every file part in turn; at most one is in memory. A bad one is yielded with its error.
 
         Raises BadRequestError when the body itself is not multipart.
@@ -64,28 +78,29 @@ class Uploads:
             try:
                 if error is not None:
                     raise error
-                yield Part(field, name, self.image(data, name))
+                yield File(field, self.image(data, name))
             except SkylensError as problem:
-                yield Part(field, name, None, problem)
+                yield Refused(name, problem)
 
-    def _only(self, req: falcon.Request) -> Part:
-        found = []
+    def _only(self, req: falcon.Request) -> File:
+        found: list[File | Refused] = []
         for part in self.each(req):
             found.append(part)
             if len(found) > 1:
                 raise BadRequestError("more than one file in the body; send several to /v1/batches")
         if not found:
             raise BadRequestError("no file in the multipart body; add one part that holds an image")
-        if found[0].error is not None:
-            raise found[0].error
-        return found[0]
+        only = found[0]
+        if isinstance(only, Refused):
+            raise only.error
+        return only
 
     def _parts(self, req: falcon.Request) -> Iterator[tuple[str, str, bytes, SkylensError | None]]:
         """Field, clean name, bytes and trouble of each part that is a file (or, nameless, looks like an image)."""
         try:
             form = _HANDLER.deserialize(req.bounded_stream, req.content_type, req.content_length)
             for part in form:
-                name, error, data = clean_name(_filename(part)), None, b""
+                name, error, data = clean_name(part.filename or ""), None, b""
                 try:
                     data = self._read(part.stream)
                 except TooLargeError as problem:
@@ -115,10 +130,6 @@ def _handler() -> MultipartFormHandler:
 
 
 _HANDLER = _handler()
-
-
-def _filename(part: BodyPart) -> str:
-    return part.filename or ""
 
 
 def _looks_like_image(data: bytes) -> bool:

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TypeVar
+from typing import TypeVar, get_args
 
 from rich.console import Console
 
@@ -18,9 +18,10 @@ from skylens.local.interrupts import Interrupts
 from skylens.local.probe import StoppedError
 from skylens.local.sample import Sample, Seen, picture
 from skylens.local.tiers import Options, parse
-from skylens.settings import PREFIX
+from skylens.settings import PREFIX, ScalerSettings
 
 _N = TypeVar("_N", int, float)
+POLICIES = get_args(ScalerSettings.model_fields["policy"].annotation)
 
 DESCRIPTION = """\
 Run all of Skylens on this machine: AWS emulators (S3, SQS, EC2), the web tier with its page, the autoscaler, and for
@@ -49,7 +50,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     option("--max", type=_between(int, 1, 64), default=4, metavar="N", help="most instances (default: 4)")
     option("--boot", type=SECONDS, default=2.0, metavar="SECONDS", help="how long an instance boots (default: 2)")
     option("--idle", type=SECONDS, default=3.0, metavar="SECONDS", help="how long a spare instance stays (default: 3)")
-    option("--policy", default="greedy", help="how the autoscaler sizes the fleet (default: greedy)")
+    option("--policy", default="greedy", choices=POLICIES, help="how the autoscaler sizes the fleet (default: greedy)")
     option("--model", default="cifar10", help="an installed model or a model folder (default: cifar10)")
     option("--web", type=_between(int, 1, 8), default=1, metavar="N", help="web nodes; all but the first on free ports")
     option("--set", action="append", default=[], metavar="TIER.NAME=VALUE", help="a setting of a tier; repeatable")
@@ -105,9 +106,18 @@ def _options(args: argparse.Namespace) -> Options:
         boot_seconds=args.boot,
         idle_seconds=args.idle,
         policy=args.policy,
-        model=args.model,
+        model=_checked(args.model),
         settings=parse(args.set),
     )
+
+
+def _checked(model: str) -> str:
+    """The model's folder. Raises ModelError for one that no worker could load, before there is a fleet of such."""
+    from app_aws import registry
+
+    folder = registry.find(model, registry.models_dir(""))
+    registry.load(folder)
+    return str(folder.resolve())
 
 
 class Show:

@@ -2,12 +2,14 @@
 
 import io
 import runpy
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
 from app_aws import registry
+from app_aws.batcher import Batcher
 from app_aws.engine import top
 
 SAMPLES = Path(__file__).parents[2] / "samples"
@@ -51,3 +53,19 @@ def test_it_recognises_real_photographs(label, shared, path, wanted):
         Image.open(photograph).save(out, "PNG")
         data = out.getvalue()
     assert label(data) == wanted
+
+
+def test_no_image_of_a_burst_is_stranded_between_two_model_threads():
+    """A queue whose timed get loses its item to another thread must not wait for ever for the next one."""
+    engine = registry.load(registry.BUNDLED / "cifar10")
+    batcher = Batcher(engine.infer, 8, 2.0, threads=2)
+    batcher.start()
+    pictures = [(SAMPLES / f"{name}.png").read_bytes() for name in DRAWN]
+
+    def recognise(data):
+        return batcher.submit(engine.prepare(data)).result(timeout=20)
+
+    with ThreadPoolExecutor(len(pictures)) as slots:
+        for _ in range(150):
+            assert len(list(slots.map(recognise, pictures))) == len(pictures)
+    batcher.stop(5)

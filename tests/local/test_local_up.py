@@ -109,3 +109,13 @@ def test_a_sample_that_fails_says_why(tmp_path, monkeypatch):
     sent = sample.Sample("http://127.0.0.1:1", picture)
     sent.thread.join(20)
     assert "JSONDecodeError" in sent.outcome.detail
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [(["--model", "nosuch"], "there is no model 'nosuch'"), (["--policy", "nosuch"], "'greedy', 'deficit'")],
+)
+def test_what_no_tier_could_start_with_is_refused_before_anything_starts(arguments, said):
+    ended = subprocess.run([*UP, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert (ended.returncode, said in ended.stderr) == (2, True)
+    assert "AWS emulators" not in ended.stdout

@@ -1,5 +1,7 @@
 """What the web tier does beside requests: replies, dead letters, answers gone astray, forgotten queues, demand."""
 
+import threading
+
 import pytest
 from web_tier import picture
 
@@ -8,7 +10,7 @@ from skylens.fakes import FakeQueue, aws_error
 from skylens.messages import FleetReport, Reply, Worker, decode, encode
 from web_openstack.admission import Admission, predict
 from web_openstack.deadletters import DeadLetters
-from web_openstack.housekeeping import ASTRAY, FORGOTTEN, SEEN_TAG, Astray, ReplyQueues
+from web_openstack.housekeeping import ASTRAY, FORGOTTEN, SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.metrics import WebMetrics
 from web_openstack.replies import ReplyThread
 
@@ -22,7 +24,7 @@ def submit(web):
 
 def replies_of(web):
     queue = FakeQueue(web.clock.clock())
-    return queue, ReplyThread(queue, web.deps.jobs, web.deps.metrics, web.clock.clock())
+    return queue, ReplyThread(lambda: queue, web.deps.jobs, web.deps.metrics, web.clock.clock())
 
 
 def test_a_reply_is_settled_before_it_is_deleted(web):
@@ -152,10 +154,9 @@ def test_a_job_older_than_its_retention_is_no_demand_any_more(web):
 
 def test_a_reply_queue_is_swept_only_when_its_owner_is_long_gone(web):
     now = web.clock.now()
-    old = web.queues.ensure("skylens-replies-gone", {SEEN_TAG: str(int(now - FORGOTTEN - 1))}, 60)
+    web.queues.ensure("skylens-replies-gone", {SEEN_TAG: str(int(now - FORGOTTEN - 1))}, 60)
     web.queues.ensure("skylens-replies-alive", {SEEN_TAG: str(int(now - 60))}, 60)
     web.queues.ensure("skylens-replies-foreign", {}, 60)
-    old.url = "gone"
     own = web.queues.queues["skylens-replies-web-1"]
     ReplyQueues(web.queues, own, "skylens-replies-", web.clock.clock()).keep()
     assert set(web.queues.queues) == {"skylens-replies-web-1", "skylens-replies-alive", "skylens-replies-foreign"}
@@ -231,3 +232,75 @@ def test_the_autoscaler_reads_demand_and_reports_the_fleet_on_the_internal_addre
     assert web.internal.simulate_put("/internal/fleet", body=b"{}").status_code == 400
     assert web.client.simulate_get("/internal/demand").status_code == 404
     assert web.client.simulate_put("/internal/fleet", body=b"{}").status_code == 404
+
+
+def test_one_answer_that_breaks_the_door_does_not_keep_the_others(web, monkeypatch):
+    request = submit(web)
+    queue, thread = replies_of(web)
+    queue.send(b'{"v":1,"id":' + b"[" * 5000 + b"}")
+    queue.send(encode(web.reply(request)))
+    thread.poll(0)
+    assert (queue.messages, web.deps.jobs.demand.snapshot().outstanding) == ({}, 0)
+
+
+def test_a_reply_queue_that_vanished_is_made_again(web):
+    queues = [FakeQueue(web.clock.clock()), FakeQueue(web.clock.clock())]
+    queues[0].script.fail("receive", aws_error("QueueDoesNotExist"), times=100)
+    made = iter(queues)
+    thread = ReplyThread(lambda: next(made), web.deps.jobs, web.deps.metrics, web.clock.clock())
+    request = submit(web)
+    queues[1].send(encode(web.reply(request)))
+    thread.start()
+    for _ in range(1000):
+        if web.deps.jobs.demand.snapshot().outstanding == 0:
+            break
+        threading.Event().wait(0.01)
+    thread.halt()
+    thread.join(30)
+    assert web.deps.jobs.demand.snapshot().outstanding == 0
+
+
+def test_a_chore_that_breaks_does_not_stop_the_others(monkeypatch):
+    monkeypatch.setattr("web_openstack.housekeeping.ROUND", 0.01)
+    done = threading.Event()
+
+    def broken():
+        raise KeyError("a bug")
+
+    thread = Housekeeping([broken, done.set])
+    thread.start()
+    assert done.wait(30)
+    assert thread.is_alive()
+    thread.halt()
+    thread.join(30)
+
+
+def test_an_unreadable_outcome_does_not_hide_those_behind_it(web):
+    first, second = submit(web), submit(web)
+    web.outputs.put(f"default/{first.id}.json", b"nonsense", "application/json")
+    web.reply(second)
+    web.clock.sleep(ASTRAY + 1)
+    Astray(web.deps.jobs).look()
+    assert not web.deps.jobs.demand.is_outstanding(second.id)
+
+
+def test_withdrawing_an_old_job_leaves_no_negative_count(web):
+    demand = web.deps.jobs.demand
+    demand.accepted("a", "t")
+    web.clock.sleep(5)
+    demand.withdrawn("a")
+    assert min(demand.snapshot().arrivals) == 0
+    demand.accepted("b", "t")
+    demand.withdrawn("b")
+    assert demand.snapshot().arrivals[-1] == 0
+
+
+def test_an_idle_service_admits_what_one_instance_takes_at_once_however_slow_it_was(web):
+    demand = web.deps.jobs.demand
+    demand.accepted("x", "t")
+    demand.answered("x", 20_000.0)
+    web.deps.admission.check(demand.snapshot(), report([]))
+    for n in range(4):
+        demand.accepted(str(n), "t")
+    with pytest.raises(UnavailableError):
+        web.deps.admission.check(demand.snapshot(), report([]))

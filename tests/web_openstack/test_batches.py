@@ -5,6 +5,7 @@ import json
 from web_tier import multipart, picture
 
 from skylens.errors import UndecodableImageError
+from skylens.fakes import aws_error
 
 
 def post(web, *parts, **query):
@@ -61,12 +62,11 @@ def test_stored_objects_make_a_batch_by_their_keys(web):
 def test_bad_batches_are_refused(make_web):
     web = make_web(max_batch=2)
     assert post(web).status_code == 400
-    assert post(web, *[("f", "a.png", picture())] * 3).status_code == 413
     for body in (b"", b"{}", b'{"keys": 5}', b'{"keys": []}', b'{"keys": ["a"], "more": 1}', b"nonsense"):
         answer = web.client.simulate_post("/v1/batches", body=body, headers={"Content-Type": "application/json"})
         assert answer.status_code == 400
     assert web.client.simulate_post("/v1/batches", json={"keys": ["a"] * 3}).status_code == 413
-    assert web.client.simulate_post("/v1/batches", body=b"x", headers={"Content-Type": "text/csv"}).status_code == 400
+    assert web.client.simulate_post("/v1/batches", body=b"x", headers={"Content-Type": "text/csv"}).status_code == 415
 
 
 def test_unknown_and_old_batches(web):
@@ -75,3 +75,68 @@ def test_unknown_and_old_batches(web):
     assert web.client.simulate_get("/v1/batches/nonsense").status_code == 404
     web.clock.sleep(25 * 3600)
     assert web.client.simulate_get(f"/v1/batches/{batch}").status_code == 410
+
+
+def refusals(answer):
+    return [job["error"]["code"] if job["status"] == "failed" else job["status"] for job in answer.json["jobs"]]
+
+
+def test_files_beyond_the_most_are_refused_and_those_before_them_are_not_sent_in_vain(make_web):
+    web = make_web(max_batch=2)
+    answer = post(web, *[("f", "a.png", picture())] * 4)
+    assert (answer.status_code, refusals(answer)) == (202, ["working", "working", "too-large", "too-large"])
+    assert len(web.taken()) == 2
+
+
+def test_a_body_cut_short_keeps_the_jobs_before_the_cut(web):
+    body, headers = multipart(("f", "a.png", picture()), ("f", "b.png", picture()))
+    answer = web.client.simulate_post("/v1/batches", body=body[:-60], headers=headers)
+    assert (answer.status_code, refusals(answer)) == (202, ["working", "undecodable-image", "bad-request"])
+    assert web.client.simulate_post("/v1/batches", body=body[:50], headers=headers).status_code == 400
+
+
+def test_a_cloud_that_fails_in_the_middle_refuses_the_rest_of_the_files(web):
+    real, calls = web.inputs.put, []
+
+    def put(*arguments):
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise aws_error("SlowDown", 503)
+        real(*arguments)
+
+    web.inputs.put = put
+    answer = post(web, *[("f", "a.png", picture())] * 4)
+    assert (answer.status_code, refusals(answer)) == (202, ["working", *["unavailable"] * 3])
+    assert len(calls) == 2
+    assert post(web, ("f", "a.png", picture())).status_code == 503
+
+
+def test_each_file_counts_against_the_tenants_limit(make_web):
+    web = make_web(rate_limit="2/hour")
+    answer = post(web, *[("f", "a.png", picture())] * 3)
+    assert (answer.status_code, refusals(answer)) == (202, ["working", "working", "too-many-requests"])
+    answer = post(web, ("f", "a.png", picture()))
+    assert (answer.status_code, int(answer.headers["Retry-After"]) > 3000) == (429, True)
+
+
+def test_stored_objects_are_measured_and_their_long_names_cut(make_web):
+    web = make_web(max_image_bytes=2048)
+    web.inputs.put("default/big.png", bytes(4096), "image/png")
+    web.inputs.put("default/" + "ä" * 500, picture(), "image/png")
+    keys = ["default/" + "ä" * 500, "default/big.png"]
+    answer = web.client.simulate_post("/v1/batches", json={"keys": keys})
+    assert refusals(answer) == ["working", "too-large"]
+    assert web.deps.jobs.demand.snapshot().outstanding == 1
+
+
+def test_lines_free_their_slot_however_they_end(make_web):
+    web = make_web(max_waits=1)
+    place = post(web, ("f", "a.png", picture())).headers["Location"]
+    ndjson = {"Accept": "application/x-ndjson"}
+    assert web.client.simulate_get(place, headers=ndjson, params={"wait": "0"}).text == ""
+    web.outputs.script.fail("keys", aws_error("SlowDown", 503))
+    assert web.client.simulate_get(place, headers=ndjson).status_code == 503
+    with web.deps.admission.slot():
+        assert web.client.simulate_get(place, headers=ndjson).status_code == 200
+    with web.deps.admission.slot():
+        pass

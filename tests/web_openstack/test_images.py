@@ -263,3 +263,56 @@ def test_draining_wakes_the_waiters_with_the_place_of_their_answer(web):
     assert [answer.status_code for answer in answers] == [202]
     assert web.client.simulate_post("/v1/images", body=picture(), headers=PNG).status_code == 503
     assert web.client.simulate_get("/readyz").status_code == 503
+
+
+def test_asking_for_an_answer_is_served_when_every_slot_waits(make_web):
+    web = make_web(max_waits=1)
+    web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC)
+    (request,) = web.taken()
+    web.reply(request)
+    with web.deps.admission.slot():
+        assert web.client.simulate_get(f"/v1/images/{request.id}", params={"wait": "60"}).status_code == 200
+
+
+def test_an_answer_in_the_bucket_is_seen_though_its_message_never_came(web):
+    web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC)
+    (request,) = web.taken()
+    web.reply(request)
+    assert web.client.simulate_get(f"/v1/images/{request.id}").status_code == 200
+    assert web.deps.jobs.demand.snapshot().outstanding == 0
+
+
+def test_what_was_taken_in_is_never_answered_with_503(web):
+    def settled_elsewhere(job):
+        web.outputs.script.fail("get", aws_error("SlowDown", 503))
+        return False
+
+    web.deps.jobs.demand.is_outstanding = settled_elsewhere
+    answer = web.client.simulate_post("/v1/images", body=picture(), headers=PNG)
+    assert (answer.status_code, len(web.taken())) == (202, 1)
+
+
+def test_a_key_whose_record_cannot_be_finished_is_taken_in_all_the_same(web):
+    web.state.script.fail("put", aws_error("SlowDown", 503))
+    answer = web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC | {"Idempotency-Key": "k"})
+    assert (answer.status_code, len(web.taken())) == (202, 1)
+
+
+def test_an_expired_key_makes_a_new_job_and_a_lost_race_says_when_to_come_back(web):
+    headers = ASYNC | {"Idempotency-Key": "k"}
+    first = web.client.simulate_post("/v1/images", body=picture(), headers=headers)
+    web.clock.sleep(24 * 3600 + 1)
+    second = web.client.simulate_post("/v1/images", body=picture(), headers=headers)
+    assert first.json["id"] != second.json["id"]
+    web.clock.sleep(24 * 3600 + 1)
+    web.state.put_if = lambda *_, **__: None
+    lost = web.client.simulate_post("/v1/images", body=picture(), headers=headers)
+    assert (lost.status_code, lost.headers["Retry-After"]) == (503, "1")
+
+
+def test_a_name_full_of_quotes_still_fits_the_message(web):
+    body, headers = multipart(("f", "'" * 3 + "\x27" * 252, picture()))
+    body = body.replace(b"'" * 255, b'\\"' * 255)
+    answer = web.client.simulate_post("/v1/images", body=body, headers=headers | {"Prefer": "respond-async"})
+    assert answer.status_code == 202
+    assert web.deps.jobs.demand.snapshot().outstanding == 1

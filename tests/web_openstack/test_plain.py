@@ -1,9 +1,13 @@
 """The plain-text door: for clients that know nothing but a multipart form and a label."""
 
+import gc
+import threading
+
 import pytest
 from web_tier import multipart, picture
 
 from skylens.errors import PoisonImageError
+from web_openstack.uploads import Image
 
 
 @pytest.mark.parametrize("path", ["/", "/classify", "/some/deep/path.php", "/upload/"])
@@ -65,3 +69,29 @@ def test_it_can_be_turned_off(make_web):
     body, headers = multipart(("myfile", "a.png", picture()))
     assert web.client.simulate_post("/", body=body, headers=headers).status_code == 405
     assert web.client.simulate_post("/x", body=body, headers=headers).status_code == 404
+
+
+def test_no_image_is_held_in_memory_while_its_client_waits(web):
+    def images():
+        gc.collect()
+        return sum(isinstance(one, Image) for one in gc.get_objects())
+
+    before = images()
+    body, headers = multipart(("myfile", "a.png", picture()))
+    waiting = threading.Thread(target=web.client.simulate_post, args=("/",), kwargs={"body": body, "headers": headers})
+    waiting.start()
+    for _ in range(1000):
+        if web.taken() and images() == before:
+            break
+        threading.Event().wait(0.01)
+    held = images() - before
+    web.deps.drain()
+    waiting.join(30)
+    assert held == 0
+
+
+def test_a_missing_key_is_told_with_the_scheme(make_web):
+    web = make_web(api_keys=(f"lab:{'0' * 64}",))
+    body, headers = multipart(("myfile", "a.png", picture()))
+    answer = web.client.simulate_post("/", body=body, headers=headers)
+    assert (answer.status_code, answer.headers["WWW-Authenticate"].split()[0]) == (401, "Bearer")

@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from web_tier import multipart, picture
 
+from skylens.errors import SettingsError
 from web_openstack import server
 from web_openstack.app import create_app
 
@@ -157,3 +158,21 @@ def test_a_client_that_left_frees_its_slot(make_web, serve, monkeypatch):
     assert ask(made, "POST", "/v1/images", picture(), PNG)[0] == 503
     link.close()
     until(lambda: ask(made, "POST", "/v1/images", picture(), PNG | {"Prefer": "respond-async"})[0] == 202)
+
+
+def test_it_refuses_to_start_without_enough_open_files(monkeypatch):
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 1024))
+    with pytest.raises(SettingsError, match="SKYLENS_MAX_WAITS=1024 needs 2440 open files"):
+        server.allow_files(1024, 192)
+    raised = []
+    monkeypatch.setattr("resource.getrlimit", lambda _: (1024, 4096))
+    monkeypatch.setattr("resource.setrlimit", lambda *limit: raised.append(limit[1]))
+    server.allow_files(1024, 192)
+    assert raised == [(4096, 4096)]
+
+
+def test_stopping_twice_is_harmless(web, serve):
+    made, thread = serve(web)
+    made.stop()
+    thread.join(30)
+    made.stop()

@@ -1,16 +1,18 @@
 """``/v1/batches``: many images at once."""
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from threading import Event
 from typing import Annotated
 
 import falcon
 import msgspec
 
-from skylens.errors import BadRequestError, MessageError
+from skylens.errors import BadRequestError, MessageError, TooLargeError, UnavailableError, UnsupportedImageError
 from skylens.messages import Reply, Struct, decode, encode
 from web_openstack import asked
-from web_openstack.batches import Batch, Batches, Item, line
+from web_openstack.batches import Batch, Batches, Item, Order, line
 from web_openstack.door import Door
 from web_openstack.uploads import Uploads
 
@@ -37,26 +39,28 @@ class BatchList:
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         top = asked.top(req)
-        with self.door.admit(req) as tenant:
-            batch = self._make(req, tenant, top)
+        with self.door.admit_many(req) as tenant:
+            batch = self._make(req, Order(tenant, top, asked.trace(req), lambda: self.door.charge(tenant)))
         resp.status = falcon.HTTP_202
         resp.location = f"/v1/batches/{batch.id}"
         resp.content_type = falcon.MEDIA_JSON
         jobs = [line(item, None) for item in batch.items]
         resp.data = encode({"id": batch.id, "total": len(jobs), "jobs": jobs})
 
-    def _make(self, req: falcon.Request, tenant: str, top: int) -> Batch:
+    def _make(self, req: falcon.Request, order: Order) -> Batch:
         kind = (req.content_type or "").partition(";")[0].strip().lower()
-        trace = asked.trace(req)
         if kind == "multipart/form-data":
-            return self.batches.of_parts(self.uploads.each(req), tenant=tenant, top=top, trace=trace)
+            return self.batches.of_parts(self.uploads.each(req), order)
         if kind != falcon.MEDIA_JSON:
-            raise BadRequestError('send files as multipart/form-data, or {"keys": [...]} as application/json')
+            raise UnsupportedImageError('send files as multipart/form-data, or {"keys": [...]} as application/json')
+        data = req.bounded_stream.read(LONGEST_LIST + 1)
+        if len(data) > LONGEST_LIST:
+            raise TooLargeError(f"a list of keys of more than {LONGEST_LIST:,} bytes")
         try:
-            keys = decode(Keys, req.bounded_stream.read(LONGEST_LIST)).keys
+            keys = decode(Keys, data).keys
         except MessageError as error:
             raise BadRequestError(error.detail) from error
-        return self.batches.of_keys(keys, tenant=tenant, top=top, trace=trace)
+        return self.batches.of_keys(keys, order)
 
 
 @dataclass(frozen=True)
@@ -70,29 +74,57 @@ class BatchById:
     def on_get(self, req: falcon.Request, resp: falcon.Response, batch: str) -> None:
         wait = self.waits.of_query(req) if req.get_param("wait") is not None else self.waits.longest
         resp.set_header("Cache-Control", "no-store")
-        with self.door.visit(req) as tenant:
+        with ExitStack() as visit:
+            tenant, may_wait = visit.enter_context(self.door.visit(req))
             found = self.batches.find(batch, tenant)
             if req.client_prefers((falcon.MEDIA_JSON, NDJSON)) == NDJSON:
+                lines = _Lines(self.batches, found, tenant, self.door.admission.draining, asked.gone(req))
+                lines.look()
                 resp.content_type = NDJSON
-                resp.stream = self._stream(found, tenant, wait, asked.gone(req))
+                lines.begin(wait if may_wait else 0, visit.pop_all())
+                resp.stream = lines
             else:
                 resp.content_type = falcon.MEDIA_JSON
                 resp.data = encode(self.batches.progress(found, tenant))
 
-    def _stream(self, batch: Batch, tenant: str, wait: float, gone: Callable[[], bool]) -> Iterator[bytes]:
-        """A line per finished job as it comes, until all are finished, ``wait`` seconds have passed or nobody reads."""
-        items = {item.id: item for item in batch.items if item.id}
-        yield from (_bytes(item, None) for item in batch.items if not item.id)
-        known: dict[str, Reply] = {}
-        with self.door.admission.slot():
-            until = self.batches.jobs.clock.ticks() + wait
-            while True:
-                for reply in self.batches.news(batch, tenant, known):
-                    yield _bytes(items[reply.id], reply)
-                left = until - self.batches.jobs.clock.ticks()
-                if len(known) == len(items) or left <= 0 or gone() or self.door.admission.draining.is_set():
-                    return
-                self.door.admission.draining.wait(min(POLL, left))
+
+class _Lines:
+    """A line per finished job as it comes, until all are finished, the wait is over or nobody reads.
+
+    The server iterates it and closes it, whatever happens; closing frees the slot that it holds.
+    """
+
+    def __init__(self, batches: Batches, batch: Batch, tenant: str, draining: Event, gone: Callable[[], bool]) -> None:
+        self._batches, self._batch, self._tenant = batches, batch, tenant
+        self._draining, self._gone = draining, gone
+        self._items = {item.id: item for item in batch.items if item.id}
+        self._ready = [_bytes(item, None) for item in batch.items if not item.id]
+        self._known: dict[str, Reply] = {}
+        self._until = 0.0
+        self._slot = ExitStack()
+
+    def look(self) -> None:
+        """Fetch what is new. Raises UnavailableError."""
+        fresh = self._batches.news(self._batch, self._tenant, self._known)
+        self._ready += [_bytes(self._items[reply.id], reply) for reply in fresh]
+
+    def begin(self, wait: float, slot: ExitStack) -> None:
+        self._until, self._slot = self._batches.jobs.clock.ticks() + wait, slot
+
+    def __iter__(self) -> Iterator[bytes]:
+        while True:
+            yield from self._ready
+            self._ready = []
+            left = self._until - self._batches.jobs.clock.ticks()
+            if len(self._known) == len(self._items) or left <= 0 or self._gone():
+                return
+            if self._draining.wait(min(POLL, left)):
+                return
+            with suppress(UnavailableError):  # it is in the log; the answers are there when AWS is
+                self.look()
+
+    def close(self) -> None:
+        self._slot.close()
 
 
 def _bytes(item: Item, reply: Reply | None) -> bytes:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 import falcon
 
+from skylens.errors import UnavailableError
 from skylens.messages import Reply, encode
 from web_openstack import asked, problems
 from web_openstack.door import Door
@@ -44,13 +45,18 @@ class Images:
         with self.door.admit(req) as tenant:
             job = self._submit(req, tenant, top)
             req.context.job = job
-            answer(resp, job, self.jobs.find(job, tenant, wait, asked.gone(req)) if wait else None)
+            answer(resp, job, self._await(req, job, tenant, wait) if wait else None)
+
+    def _await(self, req: falcon.Request, job: str, tenant: str, wait: float) -> Reply | None:
+        """The answer; None, too, when AWS fails just now: the job is taken in, and can be asked for later."""
+        try:
+            return self.jobs.find(job, tenant, wait, asked.gone(req))
+        except UnavailableError:
+            return None
 
     def _submit(self, req: falcon.Request, tenant: str, top: int) -> str:
         image = self.uploads.one(req).image
         key, trace = req.get_header("Idempotency-Key"), asked.trace(req)
-        if image is None:
-            raise AssertionError  # Uploads.one raises instead
         if key is not None:
             return self.idempotency.submit(key, image, tenant=tenant, top=top, trace=trace)
         return self.jobs.submit(image, tenant=tenant, top=top, trace=trace)
@@ -66,5 +72,5 @@ class ImageById:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, job: str) -> None:
         wait = self.waits.of_query(req)
-        with self.door.visit(req) as tenant:
-            answer(resp, job, self.jobs.find(job, tenant, wait, asked.gone(req)))
+        with self.door.visit(req) as (tenant, may_wait):
+            answer(resp, job, self.jobs.find(job, tenant, wait if may_wait else 0, asked.gone(req)))

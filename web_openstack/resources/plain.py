@@ -6,10 +6,10 @@ import falcon
 
 from skylens.errors import BadRequestError, SkylensError, UnavailableError, UnknownJobError
 from skylens.messages import Reply
-from web_openstack import asked
+from web_openstack import asked, problems
 from web_openstack.door import Door
 from web_openstack.jobs import Jobs
-from web_openstack.uploads import Part, Uploads, stem
+from web_openstack.uploads import Uploads, stem
 
 STEM_FIELD = "inputFile"
 """The field whose answer carries the file's stem."""
@@ -33,35 +33,38 @@ class PlainDoor:
         self.on_post(req, resp)
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        resp.content_type = "text/plain; charset=utf-8"
+        resp.content_type = problems.PLAIN
         try:
             resp.text = self._label(req)
         except SkylensError as error:
-            resp.status = error.status
-            resp.text = error.detail
-            if error.retry_after is not None:
-                resp.set_header("Retry-After", str(error.retry_after))
+            problems.write_plain(resp, error)
 
     def _label(self, req: falcon.Request) -> str:
         with self.door.admit(req) as tenant:
-            part = self._part(req)
-            if part.image is None:
-                raise AssertionError  # Uploads.one raises instead
-            job = self.jobs.submit(part.image, tenant=tenant, top=1, trace=asked.trace(req))
+            job, prefix = self._submit(req, tenant)
             req.context.job = job
-            return plain(part, job, self.jobs.find(job, tenant, self.longest, asked.gone(req)))
+            try:
+                return prefix + label(job, self.jobs.find(job, tenant, self.longest, asked.gone(req)))
+            except UnavailableError as error:
+                raise UnavailableError(f"{later(job)} ({error.detail})", retry_after=error.retry_after) from error
 
-    def _part(self, req: falcon.Request) -> Part:
+    def _submit(self, req: falcon.Request, tenant: str) -> tuple[str, str]:
+        """The job, and what goes before its label. The image's bytes are not held while its client waits."""
         if "multipart/form-data" not in (req.content_type or "").lower():
             raise BadRequestError("send the image as multipart/form-data")
-        return self.uploads.one(req)
+        file = self.uploads.one(req)
+        job = self.jobs.submit(file.image, tenant=tenant, top=1, trace=asked.trace(req))
+        return job, f"{stem(file.image.name)}:" if file.field == STEM_FIELD else ""
 
 
-def plain(part: Part, job: str, reply: Reply | None) -> str:
-    """The label, after the file's stem if the field asks for it. Raises what went wrong."""
+def label(job: str, reply: Reply | None) -> str:
+    """The best label. Raises what went wrong."""
     if reply is None:
-        raise UnavailableError(f"not answered yet; the answer will be at /v1/images/{job}", retry_after=2)
+        raise UnavailableError(later(job), retry_after=2)
     if reply.result is None:
-        raise reply.failure.error() if reply.failure else UnavailableError(f"no answer for {job}")
-    label = reply.result.labels[0].label
-    return f"{stem(part.name)}:{label}" if part.field == STEM_FIELD else label
+        raise reply.failure.error() if reply.failure else UnavailableError(later(job))
+    return reply.result.labels[0].label
+
+
+def later(job: str) -> str:
+    return f"not answered yet; the answer will be at /v1/images/{job}"
