@@ -30,10 +30,11 @@ class Lease:
     """Call ``keep`` each tick; act only while ``held``.
 
     The time of a renewal is taken before the write is sent, and others wait until the object's age is above
-    ``seconds``: so the holder stops believing in its lease before anybody else can have it.
+    ``seconds``: so the holder stops believing in its lease before anybody else can have it. S3 tells ages in whole
+    seconds, so ``seconds`` is a whole number too: an age above it was not rounded up from one below.
     """
 
-    def __init__(self, store: Store, owner: str, seconds: float, clock: Clock) -> None:
+    def __init__(self, store: Store, owner: str, seconds: int, clock: Clock) -> None:
         self._store, self._owner, self._seconds, self._clock = store, owner, seconds, clock
         self._etag: str | None = None
         self._renewed = self._since = 0.0
@@ -45,7 +46,22 @@ class Lease:
 
     @property
     def held(self) -> bool:
-        return self._etag is not None and self._clock.ticks() - self._renewed < self._seconds
+        return self._left > 0
+
+    @property
+    def _left(self) -> float:
+        """Seconds for which it is still held."""
+        return 0.0 if self._etag is None else self._renewed + self._seconds - self._clock.ticks()
+
+    @property
+    def call_seconds(self) -> float:
+        """Longest that a call which needs the lease may take."""
+        return self._seconds / 2
+
+    @property
+    def outlasts_call(self) -> bool:
+        """Whether a call that begins now ends before anybody else can hold the lease."""
+        return self._left >= self.call_seconds
 
     @property
     def held_for(self) -> float:
@@ -56,7 +72,12 @@ class Lease:
         """Take it if free or fallen silent; renew it when a third of its time is over. Raises what boto3 raises."""
         if not self.held:
             self._take(launched)
-        elif self._clock.ticks() - self._renewed >= self._seconds / 3:
+        else:
+            self.refresh(launched)
+
+    def refresh(self, launched: dict[str, float]) -> None:
+        """Renew it if it is held and a third of its time is over; never take it. Raises what boto3 raises."""
+        if self.held and self._left <= self._seconds * 2 / 3:
             self.renew(launched)
 
     def renew(self, launched: dict[str, float]) -> None:

@@ -41,6 +41,7 @@ class Parts(NamedTuple):
 class Loop:
     """Runs in the process's main thread and leaves the fleet as it is when it stops, or dies.
 
+    What needs the lease is done only while that outlasts the longest call: a launch ends before a standby takes over.
     Dying between a launch and its note in the lease is the worst moment: the successor then relies on EC2 showing the
     new instances within the time that the lease takes to run out.
     """
@@ -126,8 +127,19 @@ class Loop:
             lease is not None and lease.held and INSTANCES not in seen.stale and seen.ages[INSTANCES] <= lease.held_for
         )
 
+    def _sure(self) -> bool:
+        """The lease is ours for longer than a call takes; renewed for that, but not taken: others may have acted."""
+        lease = self._parts.lease
+        if lease is None:
+            return False
+        with self._parts.troubles.aws("lease"):
+            lease.refresh(self._parts.roster.unseen())
+        return lease.outlasts_call
+
     def _settle(self) -> bool:
         """Learn what came of a launch whose answer was lost; False while that is unknown."""
+        if not self._sure():
+            return False
         with self._parts.troubles.aws("launch"):
             at = self._clock.now()
             self._note_launched(self._parts.fleet.settle(), at)
@@ -145,7 +157,7 @@ class Loop:
         troubles, at = self._parts.troubles, self._clock.now()
         try:
             with troubles.aws("launch"):
-                self._note_launched(self._parts.fleet.launch(count), at)
+                self._note_launched(self._parts.fleet.launch(count, self._sure), at)
             troubles.say("capacity", "")
         except NoCapacityError as error:
             troubles.say("capacity", "none", str(error))
@@ -161,7 +173,7 @@ class Loop:
                 self._parts.lease.renew(self._parts.roster.unseen())
 
     def _drain(self, ids: list[str]) -> None:
-        if ids:
+        if ids and self._sure():
             with self._parts.troubles.aws("drain"):
                 self._parts.fleet.drain(ids)
                 self._parts.roster.drained(ids)
@@ -171,12 +183,17 @@ class Loop:
     def _give_up(self) -> None:
         overdue = self._parts.roster.overdue(self._settings.boot_timeout, self._parts.listener.hearing)
         for why, ids in overdue._asdict().items():
-            if ids:
-                with self._parts.troubles.aws("terminate"):
-                    self._parts.fleet.terminate(ids)
-                    self._parts.roster.ended(ids)
-                    self._parts.metrics.terminations.labels(why=why).inc(len(ids))
-                    self._log.warning(f"instance.{why}", instances=ids)
+            for one in ids:
+                if self._sure():
+                    self._terminate(one, why)
+
+    def _terminate(self, one: str, why: str) -> None:
+        """Each by itself: one that may not be terminated must not keep the others."""
+        with self._parts.troubles.aws(f"terminate {one}"):
+            self._parts.fleet.terminate(one)
+            self._parts.roster.ended(one)
+            self._parts.metrics.terminations.labels(why=why).inc()
+            self._log.warning(f"instance.{why}", instance=one)
 
     def _report(self, seen: Observation, wanted: Decision, allowed: Decision) -> None:
         self._measure(seen, allowed)

@@ -67,11 +67,10 @@ def run(args: argparse.Namespace) -> int:
     requests, events = queues
     roster = Roster(clock)
     nodes = WebNodes(settings.web_nodes)
-    fleet = Ec2Fleet(
-        Ec2Instances(aws.ec2(), settings.deployment, settings.template(), user_data(settings)), settings.subnets, clock
-    )
-    listener = Listener(events, roster, troubles, clock)
     lease = Lease(S3Store(aws.s3(), settings.bucket("state")), owner(), settings.lease_seconds, clock)
+    instances = Ec2Instances(aws.ec2(lease.call_seconds), settings.deployment, settings.template(), user_data(settings))
+    fleet = Ec2Fleet(instances, settings.subnets, clock)
+    listener = Listener(events, roster, troubles, clock)
     sources = Sources(nodes=nodes, requests=requests, fleet=fleet, roster=roster, listener=listener)
     parts = Parts(
         signals=Signals(sources, settings, troubles, clock),

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Literal, NamedTuple
 
 from skylens.clock import Clock
-from skylens.instances import Instance
+from skylens.instances import ALIVE, Instance
 from skylens.messages import Worker, WorkerEvent
 
 HEARTBEAT = 5.0
@@ -17,7 +17,7 @@ SILENT = 4 * HEARTBEAT
 LOST = 300.0
 """Seconds of silence after which a running instance is given up."""
 UNSEEN = 300.0
-"""How long EC2 may take to show an instance that it launched."""
+"""How long EC2 may not show an instance that is alive: after its launch, or in a moment of inconsistency."""
 GRACE = 60.0
 """Seconds of listening before a missing ``ready`` means anything."""
 DEFAULT_SLOTS = 4
@@ -28,13 +28,13 @@ State = Literal["pending", "booting", "ready", "busy", "idle", "draining", "stop
 
 @dataclass
 class _Member:
-    """``state``: EC2's word, empty until EC2 shows it; ``absent``: looks in a row that lacked it."""
+    """``state``: EC2's word, empty until EC2 shows it; ``missing``: since when EC2 does not, None if it does."""
 
     launched: float
+    missing: float | None
     state: str = ""
     draining: bool = False
     ended: bool = False
-    absent: int = 0
     measured: bool = False
 
 
@@ -65,6 +65,7 @@ class Roster:
     """
 
     clock: Clock
+    _looked: float = 0.0
     _members: dict[str, _Member] = field(default_factory=dict)
     _pulses: dict[str, _Pulse] = field(default_factory=dict)
     _boots: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_BOOTS))
@@ -76,7 +77,11 @@ class Roster:
         """Count instances (id -> Unix seconds of the launch call) from now on, although EC2 may not show them yet."""
         with self._lock:
             for one, at in launches.items():
-                self._members.setdefault(one, _Member(at))
+                self._members.setdefault(one, _Member(at, missing=at))
+
+    def members(self) -> list[str]:
+        with self._lock:
+            return list(self._members)
 
     def unseen(self) -> dict[str, float]:
         """Launched instances that EC2 has not shown yet, as ``launched`` takes them."""
@@ -88,29 +93,42 @@ class Roster:
             for one in ids:
                 self._members[one].draining = True
 
-    def ended(self, ids: Iterable[str]) -> None:
+    def ended(self, one: str) -> None:
         with self._lock:
-            for one in ids:
-                self._members[one].ended = True
+            self._members[one].ended = True
 
     def look(self, shown: Iterable[Instance]) -> None:
-        """Take in what EC2 shows. Gone is who was shown and then missed twice, or never shown for ``UNSEEN``."""
+        """Take in what EC2 shows. Gone is who EC2 says is terminated, or who it has not shown for ``UNSEEN``.
+
+        After as long without a look it starts over: EC2 forgets who ended meanwhile, and shows the others.
+        """
         with self._lock:
-            for member in self._members.values():
-                member.absent += 1
-            for instance in shown:
-                member = self._members.setdefault(instance.id, _Member(instance.launched))
-                member.state, member.absent = instance.state, 0
-                member.draining = member.draining or instance.draining
-                self._measure(instance.id)
-            now = self.clock.now()
-            for one, member in list(self._members.items()):
-                missed = member.absent >= 2 if member.state else now - member.launched > UNSEEN  # noqa: PLR2004 two looks
-                if missed:
-                    del self._members[one]
-            for one, pulse in list(self._pulses.items()):
-                if one not in self._members and now - pulse.heard > UNSEEN:
+            now, known = self.clock.now(), {instance.id: instance for instance in shown}
+            if now - self._looked > UNSEEN:
+                self._members = {one: member for one, member in self._members.items() if not member.state}
+            self._looked = now
+            for one, instance in known.items():
+                self._show(one, instance)
+            for one in self._members.keys() - known.keys():
+                self._miss(one, now)
+            for one in self._pulses.keys() - self._members.keys():
+                if now - self._pulses[one].heard > UNSEEN:
                     del self._pulses[one]
+
+    def _show(self, one: str, instance: Instance) -> None:
+        if instance.state not in ALIVE:
+            self._members.pop(one, None)
+            return
+        member = self._members.setdefault(one, _Member(instance.launched, missing=None))
+        member.state, member.missing = instance.state, None
+        member.draining = member.draining or instance.draining
+        self._measure(one)
+
+    def _miss(self, one: str, now: float) -> None:
+        member = self._members[one]
+        member.missing = now if member.missing is None else member.missing
+        if now - member.missing > UNSEEN:
+            del self._members[one]
 
     def hear(self, event: WorkerEvent, sent: float) -> None:
         """Take in a worker's event; it may come late, twice or out of order. ``sent``: Unix seconds by SQS's clock."""

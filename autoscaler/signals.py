@@ -94,7 +94,8 @@ class Signals:
         asked = self._clock.ticks()
         if self._instances.due(asked):
             with self._troubles.aws("instances"):
-                self._from.roster.look(self._from.fleet.instances())
+                roster = self._from.roster
+                roster.look(self._from.fleet.instances(roster.members()))
                 self._instances.ok(asked)
 
     def _stale(self, *, demand: bool) -> frozenset[str]:

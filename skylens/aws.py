@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING
 import boto3
 from botocore.config import Config
 
+from skylens.aws_errors import refuse_foreign
+
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
@@ -21,11 +23,12 @@ class Aws:
     def __init__(self, region: str, *, pool: int = 32) -> None:
         """``pool``: connections kept open per client, as many as threads that call at once."""
         self._session = boto3.session.Session(region_name=region)
+        self._session.events.register("after-call", refuse_foreign)
         self._pool = pool
 
-    def _config(self, read: float, attempts: int = 3) -> Config:
+    def _config(self, read: float, connect: float = 3, attempts: int = 3) -> Config:
         return Config(
-            connect_timeout=3,
+            connect_timeout=connect,
             read_timeout=read,
             retries={"mode": "standard", "total_max_attempts": attempts},
             max_pool_connections=self._pool,
@@ -43,5 +46,9 @@ class Aws:
         """A client for long polls only: its reads outlast the longest wait."""
         return self._session.client("sqs", config=self._config(read=LONG_POLL + 10))
 
-    def ec2(self) -> "EC2Client":
-        return self._session.client("ec2", config=self._config(read=15))
+    def ec2(self, seconds: float) -> "EC2Client":
+        """A client whose calls are one try of at most ``seconds``: who acts under a lease must know when a call ends.
+
+        Its user asks again, with the same client token where that matters.
+        """
+        return self._session.client("ec2", config=self._config(read=seconds * 4 / 5, connect=seconds / 5, attempts=1))

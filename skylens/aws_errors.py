@@ -1,6 +1,9 @@
 """The one place that looks at AWS error codes. Everyone else asks ``classify`` or one of the predicates."""
 
+from collections.abc import Mapping
 from enum import Enum
+from http import HTTPStatus
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -10,6 +13,11 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
+from botocore.parsers import ResponseParserError
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSResponse
+    from botocore.model import OperationModel
 
 
 class Trouble(Enum):
@@ -24,7 +32,13 @@ class Trouble(Enum):
     FATAL = "fatal"
 
 
-AWS_ERRORS = (ClientError, BotoCoreError)
+class NotAwsError(BotoCoreError):
+    """Something between us and AWS answered in its place: a proxy's page, a portal's login, an empty 200."""
+
+    fmt = "{operation}: an answer with status {status} and no request id, so not from AWS"
+
+
+AWS_ERRORS = (ClientError, BotoCoreError, ResponseParserError)
 
 _CODES = {
     Trouble.THROTTLED: {
@@ -35,12 +49,18 @@ _CODES = {
         "TooManyRequestsException",
         "RequestThrottled",
         "EC2ThrottledException",
+        "ThrottledException",
+        "KMS.ThrottlingException",
+        "KmsThrottled",
         "OverLimit",
     },
     Trouble.CAPACITY: {
         "InsufficientInstanceCapacity",
         "InsufficientHostCapacity",
         "InsufficientReservedInstanceCapacity",
+        "InsufficientCapacity",
+        "InsufficientAddressCapacity",
+        "UnfulfillableCapacity",
         "InstanceLimitExceeded",
         "MaxSpotInstanceCountExceeded",
         "SpotMaxPriceTooLow",
@@ -50,7 +70,6 @@ _CODES = {
     },
     Trouble.GONE: {
         "NoSuchKey",
-        "NoSuchBucket",
         "NotFound",
         "404",
         "QueueDoesNotExist",
@@ -59,6 +78,8 @@ _CODES = {
         "InvalidLaunchTemplateName.NotFoundException",
         "ReceiptHandleIsInvalid",
         "InvalidParameterValue.ReceiptHandle",
+        "MessageNotInflight",
+        "AWS.SimpleQueueService.MessageNotInflight",
     },
     Trouble.EXISTS: {
         "PreconditionFailed",
@@ -88,14 +109,29 @@ def classify(error: BaseException) -> Trouble:
     """What ``error``, raised by a boto3 call, means. Anything unknown is FATAL: never silently retried."""
     if isinstance(error, NoCredentialsError | PartialCredentialsError):
         return Trouble.DENIED
-    if isinstance(error, HTTPClientError | ConnectionError):
+    if isinstance(error, HTTPClientError | ConnectionError | ResponseParserError | NotAwsError):
         return Trouble.UNREACHABLE
     if not isinstance(error, ClientError):
         return Trouble.FATAL
     found = _BY_CODE.get(error.response.get("Error", {}).get("Code", ""))
-    if found is None and error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0) >= 500:  # noqa: PLR2004
-        return Trouble.UNREACHABLE
-    return found or Trouble.FATAL
+    return found or _by_status(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def _by_status(status: int) -> Trouble:
+    if status == HTTPStatus.TOO_MANY_REQUESTS:
+        return Trouble.THROTTLED
+    return Trouble.UNREACHABLE if status >= HTTPStatus.INTERNAL_SERVER_ERROR else Trouble.FATAL
+
+
+def refuse_foreign(
+    parsed: Mapping[str, Any], http_response: "AWSResponse", model: "OperationModel", **_: object
+) -> None:
+    """A handler of botocore's event ``after-call``. AWS names its request id in each answer; raises NotAwsError if not.
+
+    Without it a page served with 200 reads as "sent", "no such object" or "no instances", and one with 404 as "gone".
+    """
+    if not parsed.get("ResponseMetadata", {}).get("RequestId"):
+        raise NotAwsError(operation=model.name, status=http_response.status_code)
 
 
 def is_gone(error: BaseException) -> bool:
@@ -104,6 +140,19 @@ def is_gone(error: BaseException) -> bool:
 
 def is_exists(error: BaseException) -> bool:
     return classify(error) is Trouble.EXISTS
+
+
+def is_spent(error: ClientError) -> bool:
+    """A delivery can no longer be deleted or extended: expired, deleted meanwhile, or hidden for SQS's 12 hours."""
+    text = error.response["Error"]["Message"]
+    return is_gone(error) or "parameter ReceiptHandle" in text or "Total VisibilityTimeout" in text
+
+
+def entry_error(operation: str, code: str, message: str, *, ours: bool) -> ClientError:
+    """What boto3 would have raised for a failed entry of a batch call. ``ours``: AWS says that the sender erred."""
+    status = HTTPStatus.BAD_REQUEST if ours else HTTPStatus.INTERNAL_SERVER_ERROR
+    response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
+    return ClientError(response, operation)  # type: ignore[arg-type]  # boto3's stubs want every metadata field
 
 
 def is_passing(error: BaseException) -> bool:

@@ -7,13 +7,13 @@ they can be late, deliver twice and refuse.
 import itertools
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
 from skylens.clock import Clock
-from skylens.instances import Instance
+from skylens.instances import ALIVE, Instance
 from skylens.queues import Counts, Received
 from skylens.store import Object
 
@@ -221,15 +221,28 @@ class FakeInstances:
     instances: dict[str, Instance] = field(default_factory=dict)
     tokens: dict[str, list[str]] = field(default_factory=dict)
 
-    def all(self) -> list[Instance]:
+    @property
+    def alive(self) -> list[str]:
+        return [one.id for one in self.instances.values() if one.state in ALIVE]
+
+    def all(self, expected: Collection[str] = ()) -> list[Instance]:
         self.script.called("all")
         seen = self.clock.now() - self.lag
-        return [one for one in self.instances.values() if one.launched <= seen]
+        return [
+            one
+            for one in self.instances.values()
+            if one.launched <= seen and (one.state in ALIVE or one.id in expected)
+        ]
 
-    def launch(self, count: int, token: str, subnet: str = "") -> list[str]:
+    def user_data(self) -> str:
+        self.script.called("user_data")
+        return ""
+
+    def launch(self, count: int, token: str, subnet: str = "", user_data: str = "") -> list[str]:
+        del user_data
         self.script.called("launch", count, token, subnet)
         if token not in self.tokens:
-            given = min(count, self.capacity - len(self.instances))
+            given = min(count, self.capacity - len(self.alive))
             if given < 1:
                 raise aws_error("InsufficientInstanceCapacity")
             made = [f"i-{len(self.tokens):08x}{number:09x}" for number in range(given)]
@@ -243,7 +256,7 @@ class FakeInstances:
         for one in set(ids) & set(self.instances):
             self.instances[one] = self.instances[one]._replace(draining=True)
 
-    def terminate(self, ids: list[str]) -> None:
-        self.script.called("terminate", *ids)
-        for one in ids:
-            self.instances.pop(one, None)
+    def terminate(self, one: str) -> None:
+        self.script.called("terminate", one)
+        if one in self.instances:
+            self.instances[one] = self.instances[one]._replace(state="terminated")

@@ -1,6 +1,7 @@
 """The EC2 instances of one deployment, behind a narrow protocol."""
 
 import base64
+from collections.abc import Collection
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from botocore.exceptions import ClientError
@@ -15,6 +16,8 @@ STATE_TAG = "skylens:state"
 DRAINING = "draining"
 ALIVE = ("pending", "running", "shutting-down", "stopping", "stopped")
 """Every EC2 state but ``terminated``: these all count against the maximum."""
+MOST_VALUES = 200
+"""How many values EC2 takes in one filter."""
 
 
 class Instance(NamedTuple):
@@ -27,19 +30,32 @@ class Instance(NamedTuple):
 
 
 class Instances(Protocol):
-    def all(self) -> list[Instance]:
-        """Each instance of the deployment that is not terminated."""
+    def all(self, expected: Collection[str] = ()) -> list[Instance]:
+        """Each instance of the deployment that is not terminated, and of ``expected`` each that EC2 knows.
+
+        Only ``expected`` ones are shown as ``terminated``. EC2 knows them for about an hour, and may for a while not
+        show one that is alive: to be missing is not to be gone.
+        """
         ...
 
-    def launch(self, count: int, token: str, subnet: str = "") -> list[str]:
-        """Launch up to ``count``; the ids of those that EC2 gave. The same ``token`` never launches twice."""
+    def user_data(self) -> str:
+        """What ``launch`` is to start the workers with; empty for the launch template's own."""
+        ...
+
+    def launch(self, count: int, token: str, subnet: str = "", user_data: str = "") -> list[str]:
+        """Launch up to ``count``; the ids of those that EC2 gave. One call of EC2.
+
+        The same ``token`` never launches twice; whoever repeats it must repeat all of it.
+        """
         ...
 
     def drain(self, ids: list[str]) -> None:
         """Tag instances as draining; their workers finish, answer and leave. Those that are gone are passed over."""
         ...
 
-    def terminate(self, ids: list[str]) -> None: ...
+    def terminate(self, one: str) -> None:
+        """End an instance; one that is gone is passed over."""
+        ...
 
 
 class Ec2Instances:
@@ -50,12 +66,18 @@ class Ec2Instances:
         self._client, self._deployment, self._template = client, deployment, template
         self._user_data = user_data
 
-    def all(self) -> list[Instance]:
+    def all(self, expected: Collection[str] = ()) -> list[Instance]:
+        """Those missing are asked for by id: a terminated instance soon loses the tags that it was found by."""
+        own = {f"tag:{DEPLOYMENT_TAG}": [self._deployment], "instance-state-name": list(ALIVE)}
+        shown = self._find(own)
+        missing = sorted(set(expected) - {one.id for one in shown})
+        for start in range(0, len(missing), MOST_VALUES):
+            shown += self._find({"instance-id": missing[start : start + MOST_VALUES]})
+        return shown
+
+    def _find(self, filters: dict[str, list[str]]) -> list[Instance]:
         pages = self._client.get_paginator("describe_instances").paginate(
-            Filters=[
-                {"Name": f"tag:{DEPLOYMENT_TAG}", "Values": [self._deployment]},
-                {"Name": "instance-state-name", "Values": list(ALIVE)},
-            ]
+            Filters=[{"Name": name, "Values": values} for name, values in filters.items()]
         )
         return [
             Instance(
@@ -69,10 +91,14 @@ class Ec2Instances:
             for found in reservation["Instances"]
         ]
 
-    def launch(self, count: int, token: str, subnet: str = "") -> list[str]:
+    def user_data(self) -> str:
+        """The template's own come first: user-data given at launch replace them as a whole."""
+        return f"{self._template_user_data().rstrip()}\n{self._user_data}" if self._user_data else ""
+
+    def launch(self, count: int, token: str, subnet: str = "", user_data: str = "") -> list[str]:
         options: dict[str, Any] = {"SubnetId": subnet} if subnet else {}
-        if self._user_data:
-            options["UserData"] = f"{self._template_user_data().rstrip()}\n{self._user_data}"
+        if user_data:
+            options["UserData"] = user_data
         answer = self._client.run_instances(
             LaunchTemplate={"LaunchTemplateName": self._template},
             MinCount=1,
@@ -86,7 +112,6 @@ class Ec2Instances:
         return [instance["InstanceId"] for instance in answer["Instances"]]
 
     def _template_user_data(self) -> str:
-        """The template's own, which user-data given at launch replace as a whole."""
         versions = self._client.describe_launch_template_versions(
             LaunchTemplateName=self._template, Versions=["$Default"]
         )["LaunchTemplateVersions"]
@@ -102,10 +127,9 @@ class Ec2Instances:
                 for one in ids:
                     self.drain([one])
 
-    def terminate(self, ids: list[str]) -> None:
-        for one in ids:
-            try:
-                self._client.terminate_instances(InstanceIds=[one])
-            except ClientError as error:
-                if not is_gone(error):
-                    raise
+    def terminate(self, one: str) -> None:
+        try:
+            self._client.terminate_instances(InstanceIds=[one])
+        except ClientError as error:
+            if not is_gone(error):
+                raise

@@ -46,6 +46,8 @@ class Request(Message, frozen=True, kw_only=True, omit_defaults=True):
     top: int = 5
     trace: str = ""
     """W3C ``traceparent`` of the HTTP request."""
+    suspect: bool = False
+    """Set by a worker that queued it anew: it was in work, or received, when a worker died, so it is worked alone."""
 
 
 class Model(Struct, frozen=True, kw_only=True):

@@ -1,15 +1,17 @@
 """One SQS queue as the tiers use it, behind a narrow protocol."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
 
 from botocore.exceptions import ClientError
 
 from skylens.aws import LONG_POLL
-from skylens.aws_errors import is_gone
+from skylens.aws_errors import entry_error, is_gone, is_spent
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
+    from mypy_boto3_sqs.literals import QueueAttributeNameType
+    from mypy_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef
 
 BATCH = 10
 """Most messages in one SQS call."""
@@ -51,11 +53,32 @@ class Queue(Protocol):
     def counts(self) -> Counts: ...
 
 
-class SqsQueue:
-    """The real thing. ``polling``: a client whose read timeout outlasts a long poll."""
+def _batched(receipts: Sequence[str]) -> Iterator[Sequence[str]]:
+    for start in range(0, len(receipts), BATCH):
+        yield receipts[start : start + BATCH]
 
-    def __init__(self, client: "SQSClient", polling: "SQSClient", url: str) -> None:
+
+def _raise_failed(operation: str, failed: "Sequence[BatchResultErrorEntryTypeDef]") -> None:
+    """Raise the first failure of a batch call that counts as a ClientError: SQS answers 200 even if entries failed."""
+    for entry in failed:
+        error = entry_error(operation, entry["Code"], entry.get("Message", ""), ours=entry["SenderFault"])
+        if not is_spent(error):
+            raise error
+
+
+class _Hide(TypedDict, total=False):
+    VisibilityTimeout: int
+
+
+class SqsQueue:
+    """The real thing. ``polling``: a client whose read timeout outlasts a long poll.
+
+    ``visibility``: seconds for which a received message is hidden (0-43,200); None for the queue's own setting.
+    """
+
+    def __init__(self, client: "SQSClient", polling: "SQSClient", url: str, visibility: int | None = None) -> None:
         self._client, self._polling, self.url = client, polling, url
+        self._hide: _Hide = {} if visibility is None else {"VisibilityTimeout": visibility}
 
     def send(self, body: bytes) -> None:
         self._client.send_message(QueueUrl=self.url, MessageBody=body.decode())
@@ -66,6 +89,7 @@ class SqsQueue:
             MaxNumberOfMessages=min(most, BATCH),
             WaitTimeSeconds=wait,
             MessageSystemAttributeNames=["ApproximateReceiveCount", "SentTimestamp"],
+            **self._hide,
         )
         return [
             Received(
@@ -78,23 +102,25 @@ class SqsQueue:
         ]
 
     def delete(self, receipts: Sequence[str]) -> None:
-        for start in range(0, len(receipts), BATCH):
-            some = receipts[start : start + BATCH]
-            self._client.delete_message_batch(
+        failed: list[BatchResultErrorEntryTypeDef] = []
+        for some in _batched(receipts):
+            failed += self._client.delete_message_batch(
                 QueueUrl=self.url,
                 Entries=[{"Id": str(index), "ReceiptHandle": receipt} for index, receipt in enumerate(some)],
-            )
+            ).get("Failed", [])
+        _raise_failed("DeleteMessageBatch", failed)
 
     def extend(self, receipts: Sequence[str], seconds: int) -> None:
-        for start in range(0, len(receipts), BATCH):
-            some = receipts[start : start + BATCH]
-            self._client.change_message_visibility_batch(
+        failed: list[BatchResultErrorEntryTypeDef] = []
+        for some in _batched(receipts):
+            failed += self._client.change_message_visibility_batch(
                 QueueUrl=self.url,
                 Entries=[
                     {"Id": str(index), "ReceiptHandle": receipt, "VisibilityTimeout": seconds}
                     for index, receipt in enumerate(some)
                 ],
-            )
+            ).get("Failed", [])
+        _raise_failed("ChangeMessageVisibilityBatch", failed)
 
     def counts(self) -> Counts:
         answer = self._client.get_queue_attributes(
@@ -109,14 +135,16 @@ class SqsQueues:
 
     def __init__(self, client: "SQSClient", polling: "SQSClient") -> None:
         self._client, self._polling = client, polling
-        self._found: dict[str, SqsQueue] = {}
+        self._found: dict[str, str] = {}
 
-    def named(self, name: str) -> SqsQueue:
-        """The queue of that name; its address is looked up once. Raises ClientError (gone) when there is none."""
+    def named(self, name: str, visibility: int | None = None) -> SqsQueue:
+        """The queue of that name; its address is looked up once. Raises ClientError (gone) when there is none.
+
+        ``visibility``: as in ``SqsQueue``.
+        """
         if name not in self._found:
-            url = self._client.get_queue_url(QueueName=name)["QueueUrl"]
-            self._found[name] = SqsQueue(self._client, self._polling, url)
-        return self._found[name]
+            self._found[name] = self._client.get_queue_url(QueueName=name)["QueueUrl"]
+        return SqsQueue(self._client, self._polling, self._found[name], visibility)
 
     def send(self, name: str, body: bytes) -> bool:
         """Send to the queue of that name; False when it is gone (its owner has left)."""
@@ -130,11 +158,20 @@ class SqsQueues:
         return True
 
     def ensure(self, name: str, tags: dict[str, str], retention: int) -> SqsQueue:
-        """The queue of that name, made if missing. ``retention``: seconds a message is kept (60-1,209,600)."""
-        url = self._client.create_queue(
-            QueueName=name, Attributes={"MessageRetentionPeriod": str(retention)}, tags=tags
-        )["QueueUrl"]
-        return SqsQueue(self._client, self._polling, url)
+        """The queue of that name, made if missing. ``retention``: seconds a message is kept (60-1,209,600).
+
+        Looked up first and tagged apart: SQS refuses to create a queue that exists with other tags or attributes.
+        """
+        try:
+            url = self._client.get_queue_url(QueueName=name)["QueueUrl"]
+        except ClientError as error:
+            if not is_gone(error):
+                raise
+            attributes: dict[QueueAttributeNameType, str] = {"MessageRetentionPeriod": str(retention)}
+            url = self._client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]
+        made = SqsQueue(self._client, self._polling, url)
+        self.tag(made, tags)
+        return made
 
     def tag(self, queue: SqsQueue, tags: dict[str, str]) -> None:
         self._client.tag_queue(QueueUrl=queue.url, Tags=tags)

@@ -157,7 +157,7 @@ class WorkerSettings(Settings):
     """Seconds without work and without a living autoscaler after which the worker ends its instance; 0 means never."""
     resident: bool = False
     """Never leave for being idle or orphaned."""
-    heartbeat_seconds: float = Field(5, ge=0.1, le=60)
+    heartbeat_seconds: float = Field(5, ge=0.1, le=15)
     """Seconds between two heartbeat events."""
     metadata_seconds: float = Field(1, ge=0.1, le=60)
     """Seconds between two looks at the instance metadata."""
@@ -192,7 +192,7 @@ class ScalerSettings(Settings):
     """Seconds after which an instance that never got ready is terminated."""
     expected_boot_seconds: float = Field(60, ge=0, le=3600)
     """Boot time believed until one was measured."""
-    lease_seconds: float = Field(10, ge=2, le=600)
+    lease_seconds: int = Field(10, ge=2, le=600)
     """How long an autoscaler that fell silent keeps its lease."""
     dry_run: bool = False
     """Decide and log, but launch and drain nothing."""

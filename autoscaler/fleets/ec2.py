@@ -1,7 +1,7 @@
 """Fleet ``ec2``: instances of one launch template, in several subnets tried in order."""
 
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 
 from autoscaler.fleets import NoCapacityError
@@ -14,13 +14,18 @@ REMEMBERED = 180.0
 """Seconds for which a subnet without capacity is not asked again."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Attempt:
-    """One launch. Its token makes EC2 launch it once, however often it is asked, so all of it stays the same."""
+    """One launch. Its token makes EC2 launch it once, however often it is asked, so all that is sent stays the same.
+
+    ``unknown``: EC2 may have launched it, for an answer did not come.
+    """
 
     count: int
     token: str
     subnet: str
+    user_data: str
+    unknown: bool = False
 
 
 def _token() -> str:
@@ -31,7 +36,8 @@ class Ec2Fleet:
     """Owned by the loop's thread.
 
     An attempt that may have launched although no answer came is kept, and repeated with the same token until EC2 says
-    what came of it. An autoscaler that dies before leaves its instances to be found by their tag.
+    what came of it; one that EC2 refused is not, since the demand may be gone by the time that EC2 agrees. An
+    autoscaler that dies before leaves its instances to be found by their tag.
     """
 
     def __init__(
@@ -43,14 +49,17 @@ class Ec2Fleet:
         self._attempt: _Attempt | None = None
         self._log = logs.get("autoscaler")
 
-    def instances(self) -> list[Instance]:
-        return self._instances.all()
+    def instances(self, expected: Collection[str]) -> list[Instance]:
+        return self._instances.all(expected)
 
-    def launch(self, count: int) -> list[str]:
+    def launch(self, count: int, sure: Callable[[], bool]) -> list[str]:
         for subnet, refused in self._refused.items():
             if self._clock.ticks() - refused < REMEMBERED:
                 continue
-            self._attempt = _Attempt(count, self._token(), subnet)
+            attempt = _Attempt(count, self._token(), subnet, self._instances.user_data())
+            if not sure():
+                return []
+            self._attempt = attempt
             try:
                 return self.settle()
             except AWS_ERRORS as error:
@@ -63,9 +72,10 @@ class Ec2Fleet:
         if attempt is None:
             return []
         try:
-            ids = self._instances.launch(attempt.count, attempt.token, attempt.subnet)
+            ids = self._instances.launch(attempt.count, attempt.token, attempt.subnet, attempt.user_data)
         except AWS_ERRORS as error:
-            if not is_passing(error):
+            attempt.unknown |= classify(error) is Trouble.UNREACHABLE
+            if not (attempt.unknown and is_passing(error)):
                 self._attempt = None
             if classify(error) is Trouble.CAPACITY:
                 self._refused[attempt.subnet] = self._clock.ticks()
@@ -84,8 +94,8 @@ class Ec2Fleet:
     def drain(self, ids: list[str]) -> None:
         self._instances.drain(ids)
 
-    def terminate(self, ids: list[str]) -> None:
-        self._instances.terminate(ids)
+    def terminate(self, one: str) -> None:
+        self._instances.terminate(one)
 
     def forget(self) -> None:
         self._attempt = None

@@ -60,12 +60,14 @@ class LocalCloud:
     ) -> None:
         """``stopping``: how often a stop was asked for; a second time means to hurry. ``logs``: keep them there.
 
-        Raises PortTakenError before anything is started.
+        Raises PortTakenError and SettingsError before anything is started.
         """
         self.options, self._say, self._step, self._stopping = options, say, step, stopping
         self._clock = Clock()
         self._public = [Port(options.port if index == 0 else 0) for index in range(options.web_nodes)]
         self._internal = [Port() for _ in self._public]
+        if state_file:
+            state.prepare(state_file)
         self.folder = RunFolder(logs)
         self._state_file = state_file
         self._written: State | None = None

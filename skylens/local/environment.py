@@ -19,6 +19,7 @@ def base(source: Mapping[str, str], temporary: Path) -> dict[str, str]:
         "TMPDIR": str(temporary),
         "PYTHONUNBUFFERED": "1",
         "PYTHONSAFEPATH": "1",  # a file called json.py where the user stands is not ours to import
+        "ORT_DISABLE_TELEMETRY": "1",  # ONNX Runtime would report to its maker
     }
 
 

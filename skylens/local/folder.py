@@ -6,6 +6,8 @@ import tempfile
 from contextlib import suppress
 from pathlib import Path
 
+from skylens.errors import SettingsError
+
 PREFIX = "skylens-up-"
 
 
@@ -16,8 +18,13 @@ class RunFolder:
     """
 
     def __init__(self, logs: Path | None = None, parent: Path | None = None) -> None:
-        """``logs``: where logs go and stay; by default in the folder. ``parent``: where the folder is made."""
+        """``logs``: where logs go and stay; by default in the folder. ``parent``: where the folder is made.
+
+        Raises SettingsError, with nothing made, when logs cannot be written there.
+        """
         parent = parent or Path(tempfile.gettempdir())
+        if logs:
+            prepare("--keep-logs", logs)
         _sweep(parent)
         unfinished = Path(tempfile.mkdtemp(prefix="skylens-new-", dir=parent))
         self._lock = (unfinished / "lock").open("w")
@@ -32,6 +39,16 @@ class RunFolder:
     def remove(self) -> None:
         shutil.rmtree(self.path, ignore_errors=True)
         self._lock.close()
+
+
+def prepare(option: str, folder: Path) -> None:
+    """Make ``folder``. Raises SettingsError naming the ``option`` when files cannot be written there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            pass
+    except OSError as error:
+        raise SettingsError(f"{option}: cannot write in {folder}: {error.strerror}") from error
 
 
 def _sweep(parent: Path) -> None:

@@ -99,6 +99,12 @@ class Registry:
         return (HTTPStatus.NOT_FOUND, "") if text is None else (HTTPStatus.OK, text)
 
 
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    request_queue_size = 128
+    """Connections that may wait to be accepted: every worker of a fleet may ask in the same moment."""
+
+
 class Metadata:
     """Serves a registry on loopback.
 
@@ -107,8 +113,7 @@ class Metadata:
     """
 
     def __init__(self, registry: Registry) -> None:
-        self._server = ThreadingHTTPServer((HOST, 0), _handler(registry))
-        self._server.daemon_threads = True
+        self._server = _Server((HOST, 0), _handler(registry))
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.1,), name="metadata", daemon=True)
 
     @property

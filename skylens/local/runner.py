@@ -139,7 +139,8 @@ class Runner:
         now = self._clock.ticks()
         for one in self._leaving:
             if not one.worker.running:
-                self._registry.remove(one.instance)
+                if one.instance not in self._machines:  # else it was stopped and started again under the same id
+                    self._registry.remove(one.instance)
             elif now >= one.until:
                 self._say(f"{one.worker.name} did not leave within {STOP_SECONDS} s and was killed")
                 one.worker.kill()

@@ -5,6 +5,9 @@ from pathlib import Path
 
 import msgspec
 
+from skylens.errors import SettingsError
+from skylens.local import folder
+
 
 class WebNode(msgspec.Struct, frozen=True, kw_only=True):
     """``url``: of the public API; ``internal``: of ``/internal/*``."""
@@ -36,6 +39,13 @@ class State(msgspec.Struct, frozen=True, kw_only=True):
     web: list[WebNode]
     scaler: Scaler | None
     workers: dict[str, int]
+
+
+def prepare(path: Path) -> None:
+    """Raises SettingsError when no state can be written there."""
+    if path.is_dir():
+        raise SettingsError(f"--state: {path} is a folder; it should be a file")
+    folder.prepare("--state", path.parent)
 
 
 def write(path: Path, state: State) -> None:

@@ -1,7 +1,11 @@
 """A small world around the loop, second by second: web node, queue, EC2 and workers, all on one fake clock."""
 
+import contextlib
+import math
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
 
+import pytest
 from botocore.exceptions import EndpointConnectionError
 
 from autoscaler.fleets.ec2 import Ec2Fleet
@@ -15,6 +19,7 @@ from autoscaler.signals import Signals, Sources
 from autoscaler.trouble import Troubles
 from skylens.clock import FakeClock
 from skylens.fakes import FakeInstances, FakeQueue, FakeStore
+from skylens.instances import Instance
 from skylens.messages import Demand, FleetReport, WorkerEvent, encode
 from skylens.queues import Counts
 from skylens.settings import ScalerSettings
@@ -32,18 +37,31 @@ class Ec2(FakeInstances):
     busy: set[str] = field(default_factory=set)
     killed_at_work: list[str] = field(default_factory=list)
     peak: int = 0
+    hidden: int = 0
+    """For how many looks it shows nothing."""
 
-    def launch(self, count: int, token: str, subnet: str = "") -> list[str]:
-        ids = super().launch(count, token, subnet)
-        self.peak = max(self.peak, len(self.instances))
+    def all(self, expected: Collection[str] = ()) -> list[Instance]:
+        shown = super().all(expected)
+        if self.hidden:
+            self.hidden -= 1
+            return []
+        return shown
+
+    def launch(self, count: int, token: str, subnet: str = "", user_data: str = "") -> list[str]:
+        ids = super().launch(count, token, subnet, user_data)
+        self.peak = max(self.peak, len(self.alive))
         if self.lose:
             self.lose -= 1
             raise UNREACHABLE
         return ids
 
-    def terminate(self, ids: list[str]) -> None:
-        self.killed_at_work += [one for one in ids if one in self.busy]
-        super().terminate(ids)
+    def terminate(self, one: str) -> None:
+        self.killed_at_work += [one] if one in self.busy else []
+        super().terminate(one)
+
+    def ends(self, one: str) -> None:
+        """By itself."""
+        self.instances[one] = self.instances[one]._replace(state="terminated")
 
 
 @dataclass
@@ -128,29 +146,30 @@ class World:
 
     @property
     def alive(self) -> int:
-        return len(self.ec2.instances)
+        return len(self.ec2.alive)
 
     @property
     def launches(self) -> int:
         return sum(len(ids) for ids in self.ec2.tokens.values())
 
-    def second(self) -> None:
-        """One second: the workers work, then each living autoscaler ticks."""
+    def second(self, asleep: "Autoscaler | None" = None) -> None:
+        """One second: the workers work, then each living autoscaler ticks but the one that is ``asleep``."""
         self.clock.sleep(1)
         self._work()
         for one in self.autoscalers:
-            one.tick()
+            if one is not asleep:
+                one.tick()
 
-    def seconds(self, count: int) -> None:
-        for _ in range(count):
-            self.second()
+    def seconds(self, count: float, asleep: "Autoscaler | None" = None) -> None:
+        for _ in range(math.ceil(count)):
+            self.second(asleep)
 
     def _work(self) -> None:
         now = self.clock.now()
-        for one, instance in list(self.ec2.instances.items()):
+        for one in self.ec2.alive:
             fresh = Machine(now + self.boot, hangs=self.hang_all)
             machine = self.machines.setdefault(one, fresh)
-            self.ec2.instances[one] = instance._replace(state="running")
+            instance = self.ec2.instances[one] = self.ec2.instances[one]._replace(state="running")
             if machine.hangs or now < machine.ready_at:
                 continue
             self._serve(one, machine, draining=instance.draining)
@@ -169,7 +188,7 @@ class World:
             machine.idle_since = now
         leaves = draining or (self.idle_timeout and now - machine.idle_since >= self.idle_timeout)
         if leaves and not machine.in_flight:
-            del self.ec2.instances[one]
+            self.ec2.ends(one)
             self._say(one, "stopped")
         elif not machine.mute:
             self._say(one, "ready" if first else "heartbeat")
@@ -219,3 +238,28 @@ class Autoscaler:
     def stops(self) -> None:
         self.loop.leave()
         self.dies()
+
+
+def slow_web(world: World, seconds: float) -> None:
+    """Let the next answer of the web node take that long."""
+    demands = world.web.demands
+
+    def slow() -> dict[str, Demand | None]:
+        world.web.demands = demands
+        world.clock.sleep(seconds)
+        return demands()
+
+    world.web.demands = slow
+
+
+@contextlib.contextmanager
+def refusing(service: object, *methods: str) -> Iterator[None]:
+    """Every call of these methods fails for a while."""
+
+    def refuse(*arguments: object, **named: object) -> None:
+        raise UNREACHABLE
+
+    with pytest.MonkeyPatch.context() as patch:
+        for method in methods:
+            patch.setattr(service, method, refuse)
+        yield

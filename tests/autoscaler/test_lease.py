@@ -3,8 +3,10 @@ from botocore.exceptions import EndpointConnectionError, ReadTimeoutError
 
 from autoscaler.lease import KEY, Held, Lease
 from skylens.clock import FakeClock
+from skylens.errors import SettingsError
 from skylens.fakes import FakeStore
 from skylens.messages import decode
+from skylens.settings import ScalerSettings, load
 
 UNREACHABLE = EndpointConnectionError(endpoint_url="https://s3")
 
@@ -162,3 +164,33 @@ def test_a_standby_looks_at_the_lease_at_most_once_a_second():
         standby.keep({})
         stage.clock.sleep(0.125)
     assert [name for name, _ in stage.store.script.calls] == ["get"] * 3
+
+
+def test_a_lease_outlasts_a_call_for_the_first_half_of_its_time_and_again_once_refreshed():
+    stage = Stage()
+    lease = stage.lease("one")
+    assert not lease.outlasts_call
+    lease.keep({})
+    stage.clock.sleep(lease.call_seconds)
+    assert lease.outlasts_call
+    stage.clock.sleep(0.1)
+    assert (lease.held, lease.outlasts_call) == (True, False)
+    lease.refresh({})
+    assert (lease.outlasts_call, lease.term) == (True, 1)
+
+
+def test_a_lost_lease_is_not_taken_by_refreshing_it():
+    stage = Stage()
+    lease = stage.lease("one")
+    lease.refresh({})
+    assert stage.store.objects == {}
+    lease.keep({})
+    stage.clock.sleep(10)
+    lease.refresh({})
+    assert (lease.held, lease.outlasts_call) == (False, False)
+
+
+@pytest.mark.parametrize("seconds", [2.5, "2.5", 1, 601])
+def test_a_lease_lasts_for_whole_seconds_as_s3_tells_ages(seconds):
+    with pytest.raises(SettingsError, match="SKYLENS_LEASE_SECONDS"):
+        load(ScalerSettings, lease_seconds=seconds)

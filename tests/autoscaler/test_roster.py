@@ -2,6 +2,7 @@ from autoscaler.roster import Roster
 from skylens.clock import FakeClock
 from skylens.instances import Instance
 from skylens.messages import WorkerEvent
+from skylens.settings import WorkerSettings
 
 CLOCK0 = FakeClock().time
 
@@ -45,9 +46,9 @@ def test_an_instance_goes_from_pending_to_gone():
         stage.event(kind, in_flight=in_flight)
         seen.append(stage.states()["i-1"])
     assert seen == ["pending", "pending", "booting", "idle", "busy", "idle", "draining", "stopping"]
-    stage.look()
+    stage.look(instance(state="shutting-down"))
     assert stage.states() == {"i-1": "stopping"}
-    stage.look()
+    stage.look(instance(state="terminated"))
     assert stage.states() == {}
 
 
@@ -62,11 +63,37 @@ def test_a_launch_that_ec2_never_shows_counts_for_five_minutes():
     assert stage.states() == {}
 
 
-def test_one_look_without_an_instance_does_not_make_it_gone():
+def test_an_instance_that_ec2_no_longer_shows_is_gone_after_five_minutes_of_that():
     stage = Stage()
-    for shown in ([instance()], [], [instance()], []):
-        stage.look(*shown)
-    assert list(stage.states()) == ["i-1"]
+    stage.look(instance())
+    for _ in range(3):
+        stage.clock.sleep(200)
+        stage.look(instance())
+        stage.look()
+    for _ in range(2):
+        stage.clock.sleep(150)
+        stage.look()
+    assert stage.states() == {"i-1": "booting"}
+    stage.clock.sleep(1)
+    stage.look()
+    assert stage.states() == {}
+
+
+def test_a_launch_that_ended_before_ec2_showed_it_is_gone_when_ec2_says_so():
+    stage = Stage()
+    stage.roster.launched({"i-1": CLOCK0})
+    stage.look(instance(state="terminated"))
+    assert stage.states() == {}
+    assert stage.roster.unseen() == {}
+
+
+def test_after_a_long_time_without_a_look_only_what_is_shown_and_launches_not_shown_yet_count():
+    stage = Stage()
+    stage.look(instance("i-old"), instance("i-kept"))
+    stage.clock.sleep(301)
+    stage.roster.launched({"i-new": stage.clock.now()})
+    stage.look(instance("i-kept"))
+    assert stage.states() == {"i-kept": "booting", "i-new": "pending"}
 
 
 def test_a_drained_instance_stays_draining_although_the_tag_is_not_shown_yet():
@@ -158,7 +185,7 @@ def test_overdue_names_who_never_came_up_and_who_is_lost_only_after_listening_fo
 def test_what_was_ended_is_not_ended_again_and_still_counts():
     stage = Stage()
     stage.look(instance())
-    stage.roster.ended(["i-1"])
+    stage.roster.ended("i-1")
     stage.clock.sleep(1000)
     assert stage.roster.overdue(600, hearing=1000) == ([], [])
     assert stage.states() == {"i-1": "stopping"}
@@ -171,3 +198,17 @@ def test_events_of_strangers_do_not_pile_up():
     stage.look()
     assert stage.roster._pulses == {}
     assert stage.states() == {}
+
+
+def test_three_lost_heartbeats_after_a_restart_of_the_autoscaler_are_not_a_worker_that_never_came_up():
+    limits = WorkerSettings.model_fields["heartbeat_seconds"].metadata
+    slowest = next(limit.le for limit in limits if hasattr(limit, "le"))
+    stage = Stage()
+    stage.look(instance())
+    stage.clock.sleep(10_000)
+    for beat in range(1, 5):
+        stage.clock.sleep(slowest)
+        stage.look(instance())
+        assert stage.roster.overdue(600, hearing=beat * slowest) == ([], [])
+    stage.event("heartbeat", in_flight=1)
+    assert stage.states() == {"i-1": "busy"}

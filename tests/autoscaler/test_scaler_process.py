@@ -93,7 +93,7 @@ def test_instances_are_launched_found_by_tag_drained_and_terminated(client):
     assert all(abs(instance.launched - time.time()) < 300 for instance in shown.values())
     instances.drain(ids[:2])
     assert {instance.id for instance in instances.all() if instance.draining} == set(ids[:2])
-    instances.terminate([ids[0]])
+    instances.terminate(ids[0])
     assert {instance.id for instance in instances.all()} == set(ids[1:])
 
 
@@ -104,15 +104,29 @@ def test_what_is_gone_is_passed_over(client):
     (one,) = instances.launch(1, "token")
     instances.drain(["i-0123456789abcdef0", one])
     assert [instance.draining for instance in instances.all()] == [True]
-    instances.terminate(["i-0123456789abcdef0", one])
+    for each in ("i-0123456789abcdef0", one):
+        instances.terminate(each)
     assert instances.all() == []
+
+
+def test_who_is_expected_is_shown_as_terminated_even_without_tags_and_a_stranger_to_ec2_is_not_shown(client):
+    ec2 = client("ec2")
+    template(ec2, "ended-worker")
+    instances = Ec2Instances(ec2, "ended", "ended-worker")
+    (ended,), (alive,) = instances.launch(1, "a"), instances.launch(1, "b")
+    instances.terminate(ended)
+    ec2.delete_tags(Resources=[ended])
+    unknown = [f"i-{number:017x}" for number in range(300)]
+    shown = {instance.id: instance.state for instance in instances.all([ended, alive, *unknown])}
+    assert shown == {ended: "terminated", alive: "running"}
 
 
 def test_user_data_given_at_launch_come_after_the_templates_own(client):
     ec2 = client("ec2")
     template(ec2, "data-worker", "SKYLENS_MODEL=cifar10\nSKYLENS_IDLE_TIMEOUT=0")
     plain = Ec2Instances(ec2, "data", "data-worker").launch(1, "a")
-    more = Ec2Instances(ec2, "data", "data-worker", "SKYLENS_IDLE_TIMEOUT=30\n").launch(1, "b")
+    instances = Ec2Instances(ec2, "data", "data-worker", "SKYLENS_IDLE_TIMEOUT=30\n")
+    more = instances.launch(1, "b", user_data=instances.user_data())
     assert given(ec2, plain[0]) == "SKYLENS_MODEL=cifar10\nSKYLENS_IDLE_TIMEOUT=0"
     assert given(ec2, more[0]) == "SKYLENS_MODEL=cifar10\nSKYLENS_IDLE_TIMEOUT=0\nSKYLENS_IDLE_TIMEOUT=30\n"
 

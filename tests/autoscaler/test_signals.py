@@ -51,9 +51,9 @@ def test_what_ec2_shows_is_as_old_as_the_question():
     world, scaler = started()
     show = world.ec2.all
 
-    def slow():
+    def slow(expected):
         world.clock.sleep(2)
-        return show()
+        return show(expected)
 
     world.ec2.all = slow
     assert scaler.signals.observe().ages["instances"] == 2

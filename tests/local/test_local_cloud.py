@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import socket
 
 import psutil
@@ -33,7 +34,7 @@ def test_an_instance_becomes_a_worker_with_its_own_metadata_and_user_data(cloud)
     for instance, told in launch(cloud, 2).items():
         assert told["id"] == instance
         assert "SKYLENS_DEPLOYMENT=local\n" in told["user_data"]
-        assert "SKYLENS_MODEL=cifar10\n" in told["user_data"]
+        assert re.search(r"^SKYLENS_MODEL=/.*/cifar10$", told["user_data"], re.MULTILINE)
 
 
 def test_a_worker_has_only_what_a_real_instance_has(cloud):

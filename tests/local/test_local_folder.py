@@ -4,6 +4,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
+from skylens.errors import SettingsError
+from skylens.local import state
 from skylens.local.folder import RunFolder
 
 
@@ -15,6 +19,23 @@ def test_a_run_leaves_nothing_but_the_logs_that_were_asked_for(tmp_path):
     folder.remove()
     assert [path.name for path in tmp_path.iterdir()] == ["logs"]
     assert [path.name for path in logs.iterdir()] == ["web-1.log"]
+
+
+def test_logs_that_cannot_be_written_are_refused_and_leave_nothing(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match=r"--keep-logs: cannot write in .*/file/logs: Not a directory"):
+        RunFolder(tmp_path / "file" / "logs", tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_a_state_that_cannot_be_written_is_refused(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(SettingsError, match="--state: cannot write in"):
+        state.prepare(tmp_path / "file" / "state.json")
+    with pytest.raises(SettingsError, match="is a folder"):
+        state.prepare(tmp_path)
+    state.prepare(tmp_path / "new" / "state.json")
+    assert [path.name for path in (tmp_path / "new").iterdir()] == []
 
 
 def test_the_folder_of_a_living_run_is_left_alone(tmp_path):

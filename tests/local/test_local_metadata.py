@@ -1,3 +1,5 @@
+import socket
+
 import httpx2
 import pytest
 
@@ -105,3 +107,13 @@ def test_a_notice_is_seen_by_its_instance_alone(http, registry):
     assert read(http, "meta-data/spot/instance-action", "i-2").status_code == 404
     assert http.put("/emulator/i-9/spot/instance-action", content="x").status_code == 404
     assert http.put("/i-1/latest/meta-data/spot/instance-action", content="x").status_code == 404
+
+
+def test_a_whole_fleet_may_ask_in_the_same_moment(registry):
+    service = Metadata(registry)  # accepts nobody yet
+    try:
+        fleet = [socket.create_connection(service._server.server_address, timeout=5) for _ in range(40)]
+    finally:
+        service.close()
+    for one in fleet:
+        one.close()

@@ -165,6 +165,20 @@ def test_metadata_answer_until_the_worker_of_a_terminated_instance_is_gone(bench
     assert bench.registry.token("i-1", 60) is None
 
 
+def test_an_instance_stopped_and_started_again_keeps_its_metadata_when_its_old_worker_leaves(bench):
+    old = bench.boot("i-1")
+    old.stubborn = True
+    del bench.ec2.on["i-1"]
+    bench.tick()
+    bench.ec2.launch("i-1")
+    bench.tick()
+    old.end(0)
+    bench.tick()
+    bench.tick(after=5)
+    assert bench.read("i-1", "meta-data/instance-id")[1] == "i-1"
+    assert bench.runner.children() == [bench.started["i-1"]]
+
+
 def test_user_data_and_a_later_tag_are_seen_through_metadata(bench):
     bench.boot("i-1")
     assert bench.read("i-1", "user-data")[1] == "SKYLENS_DEPLOYMENT=local\n"

@@ -1,10 +1,12 @@
 import json
+import os
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from types import SimpleNamespace
 
 import pytest
+from harness import UP
 from PIL import Image
 
 import skylens
@@ -119,3 +121,15 @@ def test_what_no_tier_could_start_with_is_refused_before_anything_starts(argumen
     ended = subprocess.run([*UP, *arguments], capture_output=True, text=True, timeout=60, check=False)
     assert (ended.returncode, said in ended.stderr) == (2, True)
     assert "AWS emulators" not in ended.stdout
+
+
+@pytest.mark.parametrize("option", ["--keep-logs", "--state"])
+def test_a_place_that_cannot_be_written_is_refused_before_anything_starts(option, tmp_path):
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    command = [*UP, "--port", "0", option, "/dev/null/file"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False, env=environment)
+    assert ended.returncode == 2
+    assert f"{option}: cannot write in /dev/null" in ended.stderr
+    assert "Traceback" not in ended.stderr
+    assert "AWS emulators" not in ended.stdout
+    assert list(tmp_path.iterdir()) == []

@@ -14,8 +14,14 @@ from skylens.fakes import aws_error
         ("RequestLimitExceeded", Trouble.THROTTLED),
         ("SlowDown", Trouble.THROTTLED),
         ("OverLimit", Trouble.THROTTLED),
+        ("ThrottledException", Trouble.THROTTLED),
+        ("KMS.ThrottlingException", Trouble.THROTTLED),
+        ("KmsThrottled", Trouble.THROTTLED),
         ("InsufficientInstanceCapacity", Trouble.CAPACITY),
         ("VcpuLimitExceeded", Trouble.CAPACITY),
+        ("UnfulfillableCapacity", Trouble.CAPACITY),
+        ("InsufficientCapacity", Trouble.CAPACITY),
+        ("InsufficientAddressCapacity", Trouble.CAPACITY),
         ("MaxSpotInstanceCountExceeded", Trouble.CAPACITY),
         ("NoSuchKey", Trouble.GONE),
         ("404", Trouble.GONE),
@@ -45,8 +51,13 @@ def test_an_unknown_code_of_a_failing_server_passes(status):
     assert is_passing(aws_error("SomethingNobodyHasSeen", status))
 
 
+def test_an_unknown_code_with_too_many_requests_is_throttling():
+    assert classify(aws_error("SomethingNobodyHasSeen", 429)) is Trouble.THROTTLED
+
+
 def test_a_known_code_counts_more_than_the_status():
     assert classify(aws_error("AccessDenied", 503)) is Trouble.DENIED
+    assert classify(aws_error("NoSuchKey", 429)) is Trouble.GONE
 
 
 @pytest.mark.parametrize(

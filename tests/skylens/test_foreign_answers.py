@@ -1,0 +1,89 @@
+"""A proxy or a portal that answers in the place of AWS is an outage of AWS, whatever its status says."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from skylens.aws import Aws
+from skylens.aws_errors import AWS_ERRORS, Trouble, classify
+from skylens.instances import Ec2Instances
+from skylens.queues import SqsQueue, SqsQueues
+from skylens.store import S3Store
+
+PAGES = {
+    "whole": b"<html><body>Sign in</body></html>",
+    "broken": b"<!DOCTYPE html><html><br><body>Sign in",
+    "empty": b"",
+}
+CALLS = {
+    "send": lambda aws, url: queue(aws, url).send(b"x"),
+    "receive": lambda aws, url: queue(aws, url).receive(1, wait=0),
+    "delete": lambda aws, url: queue(aws, url).delete(["r"]),
+    "counts": lambda aws, url: queue(aws, url).counts(),
+    "named": lambda aws, _: SqsQueues(aws.sqs(), aws.sqs()).named("x"),
+    "reply": lambda aws, _: SqsQueues(aws.sqs(), aws.sqs()).send("x", b"x"),
+    "tagged": lambda aws, _: SqsQueues(aws.sqs(), aws.sqs()).tagged("x"),
+    "put": lambda aws, _: S3Store(aws.s3(), "b").put("k", b"x", "text/plain"),
+    "put_if": lambda aws, _: S3Store(aws.s3(), "b").put_if("k", b"x", "text/plain", etag=None),
+    "get": lambda aws, _: S3Store(aws.s3(), "b").get("k"),
+    "size": lambda aws, _: S3Store(aws.s3(), "b").size("k"),
+    "copy": lambda aws, _: S3Store(aws.s3(), "b").copy("k", "l"),
+    "keys": lambda aws, _: list(S3Store(aws.s3(), "b").keys("k")),
+    "all": lambda aws, _: Ec2Instances(aws.ec2(5), "test", "t").all(),
+    "launch": lambda aws, _: Ec2Instances(aws.ec2(5), "test", "t").launch(1, "token"),
+}
+
+
+def queue(aws, url):
+    return SqsQueue(aws.sqs(), aws.sqs(), f"{url}/1/q")
+
+
+@pytest.fixture(scope="module")
+def proxy():
+    """A server that answers everything with its ``status`` and ``page``; its thread ends with the module."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def do_POST(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            self.send_response(self.server.status)
+            self.send_header("Content-Type", "text/html")
+            self.send_header("Content-Length", str(len(self.server.page)))
+            self.end_headers()
+            self.wfile.write(self.server.page)
+
+        do_GET = do_PUT = do_POST  # noqa: N815 - the base class looks for these names
+
+        def log_message(self, *_):
+            pass
+
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
+    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    yield server
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+@pytest.fixture
+def url(proxy, monkeypatch):
+    address = f"http://127.0.0.1:{proxy.server_port}"
+    for name in ("AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL_SQS"):
+        monkeypatch.setenv(name, address)
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
+    monkeypatch.setenv("NO_PROXY", "127.0.0.1")
+    return address
+
+
+@pytest.mark.parametrize("name", CALLS)
+@pytest.mark.parametrize(("status", "page"), [*((200, page) for page in PAGES), (403, "whole"), (404, "broken")])
+def test_an_answer_that_is_not_from_aws_is_an_outage(proxy, url, name, status, page):
+    proxy.status, proxy.page = status, PAGES[page]
+    with pytest.raises(AWS_ERRORS) as raised:
+        CALLS[name](Aws("us-east-1"), url)
+    assert classify(raised.value) is Trouble.UNREACHABLE
