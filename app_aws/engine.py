@@ -4,6 +4,7 @@
 on our own faults. Both may be called from any thread.
 """
 
+import os
 import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
@@ -52,6 +53,7 @@ def open_session(data: bytes) -> Any:
 
     Raises ModelError when the bytes are no model that this release can run.
     """
+    os.environ["ORT_DISABLE_TELEMETRY"] = "1"  # read when it is imported; it would report to its maker otherwise
     import onnxruntime  # noqa: PLC0415 - 40 ms and 50 MB that listing models does not need
 
     options = onnxruntime.SessionOptions()

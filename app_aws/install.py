@@ -58,14 +58,17 @@ def add(
 
     Raises ModelError saying what is wrong; then nothing was installed.
     """
-    models_dir.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".adding-", dir=models_dir) as scratch:
-        stage = Path(scratch) / "model"
-        stage.mkdir()
-        origin = _obtain(source, Path(scratch), sha256, http, progress)
-        _stage(origin, stage, source, description or Description())
-        manifest = _checked(stage, source)
-        _place(stage, models_dir / manifest.id, Path(scratch) / "old", replace=replace)
+    try:
+        models_dir.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(prefix=".adding-", dir=models_dir) as scratch:
+            stage = Path(scratch) / "model"
+            stage.mkdir()
+            origin = _obtain(source, Path(scratch), sha256, http, progress)
+            _stage(origin, stage, source, description or Description())
+            manifest = _checked(stage, source)
+            _place(stage, models_dir / manifest.id, Path(scratch) / "old", replace=replace)
+    except OSError as error:
+        raise ModelError(f"{error.filename or models_dir}: {error.strerror or error}") from error
     return manifest
 
 

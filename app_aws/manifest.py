@@ -102,7 +102,7 @@ def parse(text: str) -> Manifest:
     """Read TOML as a manifest. Raises ModelError as ``read`` does."""
     try:
         return build(tomllib.loads(text))
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, numbers too long, brackets too deep
         raise ModelError(f"not TOML: {error}") from error
 
 

@@ -25,7 +25,7 @@ examples:
   skylens models add mobilenet_v2.onnx --name mobilenet --labels imagenet.txt --mean 127.5 --std 127.5
   skylens models add squeezenet.onnx --labels imagenet.txt --colour BGR --mean 104,117,123
 then:
-  SKYLENS_MODEL=mobilenet skylens up
+  skylens up --model mobilenet        on this machine; SKYLENS_MODEL=mobilenet for a worker
 """
 
 

@@ -4,6 +4,7 @@ import queue
 import threading
 from collections.abc import Callable
 
+from app_aws import suspects
 from app_aws.backoff import Backoff
 from app_aws.leases import Leases
 from app_aws.tally import Tally
@@ -26,6 +27,8 @@ class Receiver:
     Threads, owned by the worker, all daemons: ``receiver`` polls until ``stop``, then ends after at most one poll;
     ``slot-N`` each work on one image at a time until the receiver has ended. If any dies, what it held is not deleted
     and reappears on the queue; the worker sees the dead thread and leaves.
+
+    Images received before are worked alone; ``app_aws.suspects`` says how and why.
     """
 
     def __init__(
@@ -42,6 +45,9 @@ class Receiver:
         self._requests, self._handle, self._tally, self._leases = requests, handle, tally, leases
         self._turned, self._clock, self._backoff = turned, clock, backoff
         self._jobs: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
+        self._suspects: list[Received] = []
+        self._wary = False
+        """A suspect was in the last receive: one message at a time, and only when nothing is in work."""
         self._stopping = threading.Event()
         self._slots = [
             threading.Thread(target=self._work, name=f"slot-{number}", daemon=True)
@@ -74,22 +80,38 @@ class Receiver:
                 if is_passing(error):
                     self._tally.touch()
                 log.warning("receive.failed", error=explain(error), exc_info=not is_passing(error))
+        for one in self._suspects:
+            self._renew(one, suspects.marked(one.body))
         for _ in self._slots:
             self._jobs.put(None)
 
     def _round(self) -> None:
-        free = self._tally.free(_LOOK_SECONDS)
-        if not free:
+        """One step: hand suspects back, wait, start the one that stayed, or receive. ``suspects`` says why."""
+        while len(self._suspects) > 1:
+            if not self._renew(self._suspects[-1], suspects.marked(self._suspects[-1].body)):
+                self._backoff.trouble()
+                self._tally.touch()
+                return
+            self._suspects.pop()
+        if self._wary and (not self._tally.settled(_LOOK_SECONDS) or self._stopping.is_set()):
             return
-        found = self._requests.receive(min(free, BATCH), POLL_SECONDS)
-        if not found:
-            self._backoff.well()
-        elif self._stopping.is_set():
-            self._requests.extend([one.receipt for one in found], 0)
-        else:
-            self._take(found)
+        if self._suspects:
+            self._start([self._suspects.pop()])
+        elif free := self._tally.free(_LOOK_SECONDS):
+            self._take(self._requests.receive(1 if self._wary else min(free, BATCH), POLL_SECONDS))
 
     def _take(self, found: list[Received]) -> None:
+        if not found:
+            self._backoff.well()
+        firsts, self._suspects = suspects.split(found)
+        self._wary = bool(self._suspects)
+        self._leases.hold([one.receipt for one in self._suspects])
+        if firsts and self._stopping.is_set():
+            self._requests.extend([one.receipt for one in firsts], 0)
+        elif firsts:
+            self._start(firsts)
+
+    def _start(self, found: list[Received]) -> None:
         self._leases.hold([one.receipt for one in found])
         if self._tally.take(len(found)):
             self._turned()
@@ -103,16 +125,22 @@ class Receiver:
             if self._tally.give_back(seconds):
                 self._turned()
 
-    def _renew(self, received: Received) -> None:
-        """Queue the request anew: an outage of AWS must not use up the receives that tell a poisonous image.
+    def _renew(self, received: Received, body: bytes) -> bool:
+        """Queue the request anew, so that its receives are counted from one again; False when AWS did not take it.
 
-        A crash between the two calls leaves two copies; the second finds the first one's outcome.
+        A crash between the two calls leaves two copies, of which the first stored outcome counts.
         """
         try:
-            self._requests.send(received.body.encode())
-            self._requests.delete([received.receipt])
+            self._requests.send(body)
         except AWS_ERRORS as error:
             log.warning("image.not_renewed", error=explain(error))
+            return False
+        self._leases.let_go(received.receipt)
+        try:
+            self._requests.delete([received.receipt])
+        except AWS_ERRORS as error:
+            log.warning("image.renewed_twice", error=explain(error))
+        return True
 
     def _one(self, received: Received) -> float | None:
         """Seconds of work when an image was answered. On any trouble the request stays, to be tried again later."""
@@ -122,8 +150,8 @@ class Receiver:
         except AWS_ERRORS as error:
             self._backoff.trouble()
             log.warning("image.aws_trouble", error=explain(error), receives=received.receives, exc_info=True)
-            if is_passing(error) and received.receives > 1:
-                self._renew(received)
+            if received.receives > 1:  # never the image's fault, so it must not use up what tells a poisonous one
+                self._renew(received, received.body.encode())
             return None
         except Exception:  # a fault of ours, or an image that breaks us: the dead-letter queue decides
             log.exception("image.broke", receives=received.receives)

@@ -12,7 +12,7 @@ from app_aws.batcher import Batcher
 from app_aws.events import Events
 from app_aws.leases import Leases
 from app_aws.lifecycle import AutoscalerLease, Rules
-from app_aws.metadata import ENDPOINT, Metadata
+from app_aws.metadata import Metadata
 from app_aws.receiver import Receiver
 from app_aws.tally import Tally
 from app_aws.task import Recogniser
@@ -34,7 +34,7 @@ def run() -> int:
     """Work until there is a reason to leave; 0 when all that was taken is answered. Raises SkylensError at start."""
     clock = Clock()
     began = clock.ticks()
-    metadata = Metadata(os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", ENDPOINT), clock)
+    metadata = Metadata(os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", ""), clock)
     instance = metadata.instance_id()
     settings = _settings(metadata.user_data() if instance else {})
     logs.configure(settings.log_level, settings.log_format, "worker")
@@ -71,7 +71,7 @@ def _build(settings: WorkerSettings, metadata: Metadata, instance: str | None, c
     folder = registry.find(settings.model, registry.models_dir(settings.models_dir))
     engine = registry.load(folder, max_pixels=settings.max_pixels)
     batcher = Batcher(engine.infer, settings.batch_size, settings.batch_wait_ms, threads=min(cores, slots))
-    requests = queues.named(settings.queue("requests"))
+    requests = queues.named(settings.queue("requests"), settings.visibility_timeout)
     recogniser = Recogniser(
         requests=requests,
         dead=queues.named(settings.queue("requests-dead")),
@@ -83,7 +83,7 @@ def _build(settings: WorkerSettings, metadata: Metadata, instance: str | None, c
         instance=name,
         clock=clock,
     )
-    leases = Leases(requests, settings.visibility_timeout)
+    leases = Leases(requests, settings.visibility_timeout, clock)
     receiver = Receiver(requests, recogniser.handle, tally, leases, events.turned, clock, Backoff())
     return Worker(
         Parts(receiver, batcher, leases, events, tally),

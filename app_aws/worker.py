@@ -79,7 +79,10 @@ class Worker:
 
     def _look(self) -> str | None:
         """One look at everything that may be a reason to leave."""
-        if not all(thread.is_alive() for thread in self._threads() if thread.ident):
+        dead = [thread.name for thread in self._threads() if thread.ident and not thread.is_alive()]
+        hung = self._parts.leases.hung()
+        if dead or hung:
+            log.error("worker.broken", dead=dead, hung=hung)
             return "broken"
         idle = self._parts.tally.idle()
         lease_age = self._lease.age() if wants_lease(self._rules, idle) else None
@@ -117,7 +120,9 @@ class Worker:
         return True
 
     def _urgent_now(self) -> bool:
-        """Whether, while draining without haste, a reason to hurry has come."""
+        """Whether, while draining without haste, a reason to hurry has come, or an image hangs."""
+        if self._parts.leases.hung():
+            return True
         try:
             return self._orders.get_nowait() in URGENT
         except queue.Empty:

@@ -1,5 +1,9 @@
 """The engine takes one picture at a time or many, and refuses a model that its manifest does not describe."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from networks import FakeSession, Tensor, bundled_manifest
@@ -83,6 +87,14 @@ def test_a_model_that_fails_at_once_is_refused():
 def test_bytes_that_are_no_network_are_refused():
     with pytest.raises(ModelError, match=r"model\.onnx cannot be loaded"):
         open_session(b"not onnx")
+
+
+def test_loading_a_model_reports_nothing_to_the_makers_of_the_runtime(tmp_path):
+    """The runtime keeps its telemetry's state in ``.ses`` among the temporary files, even where the network is off."""
+    script = "from app_aws import registry; registry.load(registry.BUNDLED / 'cifar10')"
+    clean = {name: value for name, value in os.environ.items() if name != "ORT_DISABLE_TELEMETRY"}
+    subprocess.run([sys.executable, "-c", script], env=clean | {"TMPDIR": str(tmp_path)}, check=True, timeout=60)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_client_errors_come_from_prepare():

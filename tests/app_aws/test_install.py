@@ -1,8 +1,10 @@
 """A model is installed whole and checked, or not at all, whatever it comes from."""
 
+import gzip
 import hashlib
 import io
 import tarfile
+import tracemalloc
 import zipfile
 
 import httpx2
@@ -124,6 +126,86 @@ def test_a_truncated_archive_is_a_model_error(models, source, tmp_path):
     whole = tar_of(members(source))
     with pytest.raises(ModelError, match="cannot be unpacked"):
         add(saved(tmp_path / "m.tar.gz", whole[: len(whole) // 2]), models)
+
+
+def gz_of(kind, size):
+    """A .tar.gz that starts with a member of that kind, ``size`` zeros long."""
+    member = tarfile.TarInfo("padding")
+    member.type, member.size = kind, size
+    return gzip.compress(member.tobuf() + bytes(size), 1)
+
+
+def peak_memory(work):
+    """Bytes that Python held at most during ``work``."""
+    tracemalloc.start()
+    try:
+        work()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("kind", "limit", "said"),
+    [
+        (tarfile.XHDTYPE, 10**9, "bytes of headers"),
+        (tarfile.GNUTYPE_LONGNAME, 10**9, "bytes of headers"),
+        (tarfile.REGTYPE, 10**6, "more than 1000000 bytes"),
+    ],
+)
+def test_what_nobody_asked_for_is_not_unpacked_without_limit(tmp_path, kind, limit, said):
+    bomb = tmp_path / "m.tar.gz"
+    bomb.write_bytes(gz_of(kind, 50_000_000))
+
+    def refused():
+        with pytest.raises(ModelError, match=said):
+            archive.unpack(bomb, tmp_path, limit)
+
+    assert peak_memory(refused) < 10_000_000
+
+
+def test_a_large_model_is_no_header(source, tmp_path, monkeypatch):
+    monkeypatch.setattr(archive, "_HEADERS", 12_000)
+    assert (source / "model.onnx").stat().st_size > 12_000
+    (tmp_path / "out").mkdir()
+    saved(tmp_path / "m.tar.gz", tar_of(members(source)))
+    archive.unpack(tmp_path / "m.tar.gz", tmp_path / "out")
+    assert installed(tmp_path / "out") == sorted(registry.FILES)
+
+
+def test_a_large_file_beside_the_model_is_passed_over(models, source, tmp_path):
+    add(saved(tmp_path / "m.tar.gz", tar_of({"data.bin": bytes(10_000_000)} | members(source))), models)
+    assert installed(models) == ["cifar10@1"]
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_a_zip_that_cannot_be_unpacked_piece_by_piece_is_refused(models, source, tmp_path, method):
+    with zipfile.ZipFile(tmp_path / "m.zip", "w", method) as packed:
+        packed.write(source / "labels.txt", "labels.txt")
+    with pytest.raises(ModelError, match=r"labels\.txt is not compressed in the usual way"):
+        add(str(tmp_path / "m.zip"), models)
+
+
+@pytest.mark.parametrize("records", [b"11 size=xx\n", b"99 GNU.sparse.map=1,2,3\n", b"xx path=a\n"])
+def test_headers_that_make_no_sense_are_a_model_error(models, tmp_path, records):
+    first = tarfile.TarInfo("x")
+    first.type, first.size = tarfile.XHDTYPE, len(records)
+    second = tarfile.TarInfo("labels.txt")
+    data = first.tobuf() + records.ljust(512, b"\0") + second.tobuf() + bytes(1024)
+    with pytest.raises(ModelError):
+        add(saved(tmp_path / "m.tar.gz", gzip.compress(data)), models)
+
+
+def test_a_zip_name_that_is_no_utf_8_is_a_model_error(models, tmp_path):
+    data = zip_of({"\u00fc": b"x"}).replace("\u00fc".encode(), b"\xff\xff")
+    with pytest.raises(ModelError, match="cannot be unpacked"):
+        add(saved(tmp_path / "m.zip", data), models)
+
+
+def test_a_folder_of_models_that_cannot_be_written_is_a_model_error(models, source):
+    models.write_text("a file in its place")
+    with pytest.raises(ModelError, match=f"{models}: File exists"):
+        add(str(source), models)
 
 
 @pytest.mark.parametrize("name", registry.FILES)

@@ -3,8 +3,10 @@
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
+import httpx2
 import pytest
 
+from app_aws import metadata as metadata_module
 from app_aws.metadata import Metadata, parse_user_data
 from skylens.clock import FakeClock
 from skylens.errors import SettingsError, UnavailableError
@@ -22,7 +24,8 @@ class Service(ThreadingHTTPServer):
     def __init__(self):
         super().__init__(("127.0.0.1", 0), Handler)
         self.pages = {"/latest/meta-data/instance-id": "i-0123"}
-        self.tokens, self.issued, self.broken = set(), 0, False
+        self.tokens, self.issued = set(), 0
+        self.broken, self.status = False, 500
 
     @property
     def address(self):
@@ -40,7 +43,7 @@ class Handler(BaseHTTPRequestHandler):
 
     def do_GET(self):
         if self.server.broken:
-            self.answer(500, "broken")
+            self.answer(self.server.status, "broken")
         elif self.headers["X-aws-ec2-metadata-token"] not in self.server.tokens:
             self.answer(401, "no token")
         elif self.path.removeprefix(PREFIX) not in self.server.pages:
@@ -121,12 +124,73 @@ def test_a_token_refused_early_is_renewed_at_once(service, metadata):
     assert metadata.notice() == "draining"
 
 
-def test_a_plain_machine_has_no_instance_and_no_notice():
+def usual(service, clock, monkeypatch):
+    """The client of a machine where no endpoint is set, and the usual one is the service's."""
+    monkeypatch.setattr(metadata_module, "ENDPOINT", service.address)
+    return Metadata("", clock.clock())
+
+
+def test_a_plain_machine_has_no_instance_and_no_notice(clock, monkeypatch):
     with Service() as gone:
-        address = gone.address
-    nothing = Metadata(address, FakeClock().clock())
+        nothing = usual(gone, clock, monkeypatch)
+    began = clock.now()
     assert nothing.instance_id() is None
     assert nothing.notice() is None
+    assert clock.now() == began, "it waited for nobody"
+
+
+def test_a_service_that_knows_no_tokens_is_not_amazons(service, clock, monkeypatch):
+    service.broken, service.status = True, 405
+    assert usual(service, clock, monkeypatch).instance_id() is None
+
+
+def failing(clock, errors):
+    """A client of the usual endpoint that raises each of ``errors``, or answers it as a status, then answers well."""
+    answers = iter(errors)
+
+    def answer(request):
+        error = next(answers, None)
+        if isinstance(error, Exception):
+            raise error
+        if error:
+            return httpx2.Response(error)
+        return httpx2.Response(200, text="i-0123")
+
+    return Metadata("", clock.clock(), httpx2.MockTransport(answer))
+
+
+@pytest.mark.parametrize("error", [httpx2.ReadTimeout("slow"), httpx2.ConnectTimeout("slow"), 503, 429])
+def test_a_slow_or_broken_answer_at_boot_is_asked_for_again(clock, error):
+    began = clock.now()
+    assert failing(clock, [error] * 20).instance_id() == "i-0123"
+    assert clock.now() - began == 20
+
+
+@pytest.mark.parametrize("error", [httpx2.ReadTimeout("slow"), 503, 429])
+def test_one_that_stays_silent_refuses_to_start(clock, error):
+    began = clock.now()
+    with pytest.raises(UnavailableError, match=r"169\.254\.169\.254 cannot be read"):
+        failing(clock, [error] * 1000).instance_id()
+    assert 30 <= clock.now() - began < 40
+
+
+def test_a_machine_whose_network_swallows_the_question_is_a_plain_one(clock):
+    assert failing(clock, [httpx2.ConnectTimeout("nobody")] * 1000).instance_id() is None
+
+
+def test_an_endpoint_that_is_set_must_answer(clock, service):
+    del service.pages["/latest/meta-data/instance-id"]
+    with pytest.raises(UnavailableError, match="know no instance-id"):
+        Metadata(service.address, clock.clock()).instance_id()
+    with Service() as gone:
+        address = gone.address
+    with pytest.raises(UnavailableError, match="cannot be read"):
+        Metadata(address, clock.clock()).instance_id()
+
+
+def test_user_data_are_asked_for_again_as_well(clock):
+    with pytest.raises(SettingsError, match="i-0123"):
+        failing(clock, [503] * 20).user_data()
 
 
 def test_a_failing_service_is_no_notice(service, metadata):
@@ -148,7 +212,7 @@ def test_no_user_data_are_no_settings(metadata):
 
 def test_user_data_that_cannot_be_read_refuse_to_start(service, metadata):
     service.broken = True
-    with pytest.raises(UnavailableError, match="user data cannot be read"):
+    with pytest.raises(UnavailableError, match="cannot be read"):
         metadata.user_data()
 
 

@@ -38,6 +38,9 @@ def test_the_bundled_one_is_read():
         (changed('licence = "', 'license = "'), "unknown field `license`|missing required field `licence`"),
         (GOOD + "\n[extra]\n", "unknown field `extra`"),
         (GOOD + "\nbroken", "not TOML"),
+        pytest.param("a = " + "[" * 5000, "not TOML", id="deep"),
+        pytest.param("a = " + "1" * 5000, "not TOML", id="a long number"),
+        pytest.param(changed("width = 32", f"width = 0x{'f' * 5000}"), "not TOML", id="one too long to show"),
     ],
 )
 def test_what_is_wrong_is_named(text, said):

@@ -18,7 +18,7 @@ class Setting:
 
     def __init__(self, slots=2):
         self.queue, self.tally = FakeQueue(), Tally(slots, Clock())
-        self.leases, self.backoff = Leases(self.queue, 30), Backoff(lambda: 0.0)
+        self.leases, self.backoff = Leases(self.queue, 30, Clock()), Backoff(lambda: 0.0)
         self.handled, self.turns = [], []
         self.gate = threading.Event()
         self.gate.set()
@@ -95,10 +95,10 @@ def test_what_is_in_work_is_held_until_it_is_done(setting):
     one.send("a")
     one.receiver.start()
     until(lambda: one.handled)
-    assert one.leases._held == {"0:1"}
+    assert set(one.leases._held) == {"0:1"}
     one.gate.set()
     until(lambda: one.tally.settled(0))
-    assert one.leases._held == set()
+    assert one.leases._held == {}
 
 
 def test_turning_busy_and_idle_is_told(setting):
@@ -121,7 +121,7 @@ def test_work_that_fails_stays_on_the_queue_and_frees_its_slot(setting, error):
     until(lambda: one.handled == ["a", "b"] and one.tally.settled(0))
     assert [message.body for message in one.queue.messages.values()] == ["a"]
     assert one.tally.count().done == 1
-    assert one.leases._held == set()
+    assert one.leases._held == {}
 
 
 def test_aws_trouble_at_work_slows_the_receiving_down(setting):
@@ -205,11 +205,13 @@ def test_one_that_never_started_is_finished(setting):
     [
         (aws_error("SlowDown", 503), 1, 0),
         (aws_error("SlowDown", 503), 2, 1),
-        (aws_error("AccessDenied", 403), 2, 0),
+        (aws_error("AccessDenied", 403), 2, 1),
+        (aws_error("ExpiredToken"), 2, 1),
+        (aws_error("NoSuchBucket", 404), 2, 1),
         (RuntimeError("broken"), 2, 0),
     ],
 )
-def test_only_an_outage_late_in_its_life_queues_an_image_anew(setting, error, receives, copies):
+def test_any_aws_trouble_late_in_its_life_queues_an_image_anew(setting, error, receives, copies):
     one = setting(slots=1)
     one.queue.visibility = 0.0
     one.send("a")

@@ -55,6 +55,13 @@ def test_a_broken_folder_is_listed_with_its_problem(tmp_path):
     assert "name = 3" in broken.problem
 
 
+@pytest.mark.parametrize("text", ["a = " + "[" * 5000, "a = " + "1" * 5000], ids=["deep", "long"])
+def test_one_nonsensical_manifest_hides_no_other_model(tmp_path, text):
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "model.toml").write_text(text)
+    assert registry.find("cifar10", tmp_path) == registry.BUNDLED / "cifar10"
+
+
 def test_the_default_folder_follows_xdg():
     assert str(registry.models_dir("/m", {"XDG_DATA_HOME": "/x"})) == "/m"
     assert str(registry.models_dir("", {"XDG_DATA_HOME": "/x"})) == "/x/skylens/models"

@@ -30,7 +30,7 @@ def test_an_image_is_stored_replied_and_then_deleted(bench):
     assert reply.result.labels == (Label(label="cat", score=1.0), Label(label="dog", score=0.0))
     assert (reply.result.digest, reply.result.model) == (request.digest, bench.engine.model)
     assert bench.requests.messages == {}
-    assert ("put", ("t/one.json", "application/json")) in bench.outputs.script.calls
+    assert ("put_if", ("t/one.json", "application/json", None)) in bench.outputs.script.calls
 
 
 def test_the_timings_are_those_of_door_queue_and_worker(bench):
@@ -78,7 +78,7 @@ def test_a_digest_may_be_in_capitals(bench):
 
 CRASHES = [
     ("inputs", "get", "t/one"),
-    ("outputs", "put", "before storing"),
+    ("outputs", "put_if", "before storing"),
     ("replies", "send", "before replying"),
     ("requests", "delete", "before deleting"),
 ]

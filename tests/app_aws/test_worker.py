@@ -8,21 +8,21 @@ from parts import Bench, until
 from app_aws.backoff import Backoff
 from app_aws.batcher import Batcher
 from app_aws.events import Events
-from app_aws.leases import Leases
+from app_aws.leases import LONGEST, Leases
 from app_aws.lifecycle import LEASE, AutoscalerLease, Rules
 from app_aws.receiver import Receiver
 from app_aws.tally import Tally
 from app_aws.worker import Parts, Worker
-from skylens.clock import Clock
+from skylens.clock import Clock, FakeClock
 from skylens.fakes import FakeQueue, FakeStore
 from skylens.messages import WorkerEvent, read
 
 
 class Setting:
-    """A whole worker; ``leave`` asks it to go, ``ended`` says how ``run`` returned."""
+    """A whole worker; ``ended`` says how ``run`` returned; on ``hours`` its leases run."""
 
     def __init__(self, *, rules=None, patience=30.0, slots=2):
-        self.bench = Bench()
+        self.bench, self.hours = Bench(), FakeClock()
         self.notice, self.state = None, FakeStore()
         clock = Clock()
         self.gate = threading.Event()
@@ -34,7 +34,7 @@ class Setting:
         events.say("launched")
         batcher = Batcher(self.infer, 4, 0.0)
         recogniser = self.bench.recogniser(batcher.submit)
-        leases = Leases(self.bench.requests, 30, interval=0.01)
+        leases = Leases(self.bench.requests, 30, self.hours.clock(), interval=0.01)
         receiver = Receiver(
             self.bench.requests, recogniser.handle, self.tally, leases, events.turned, clock, Backoff(lambda: 0.0)
         )
@@ -227,3 +227,20 @@ def test_a_worker_whose_thread_died_leaves_and_says_so(setting):
     one.parts.leases.stop()
     one.gone()
     assert one.told()[-1].reason == "broken"
+
+
+@pytest.mark.parametrize("draining", [False, True])
+def test_a_worker_with_a_hung_image_leaves_and_lets_it_go(setting, draining):
+    one = setting(patience=0.1)
+    one.gate.clear()
+    one.bench.ask(b"cat")
+    one.start()
+    until(lambda: one.tally.count().in_flight == 1)
+    if draining:
+        one.notice = "draining"
+        until(lambda: one.life()[-1] == "draining")
+    one.hours.sleep(LONGEST)
+    assert one.gone() is False
+    assert one.told()[-1].reason == ("draining" if draining else "broken")
+    one.bench.time.sleep(31)
+    assert one.bench.requests.counts() == (1, 0)

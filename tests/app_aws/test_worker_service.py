@@ -5,8 +5,11 @@ import signal
 
 import pytest
 
-from app_aws import service
+from app_aws import metadata, service
+from app_aws.metadata import Metadata
+from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
+from skylens.fakes import FakeQueue
 
 
 @pytest.fixture
@@ -28,15 +31,46 @@ def test_user_data_that_no_tier_knows_refuse_to_start(environment):
         service._settings({"SKYLENS_SLOT": "5"})
 
 
-def test_a_plain_machine_without_its_cloud_says_so(environment, monkeypatch):
-    nowhere = "http://127.0.0.1:1"
-    for name in ("AWS_EC2_METADATA_SERVICE_ENDPOINT", "AWS_ENDPOINT_URL_SQS", "AWS_ENDPOINT_URL_S3"):
-        monkeypatch.setenv(name, nowhere)
-    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
-        monkeypatch.setenv(name, "test")
+NOWHERE = "http://127.0.0.1:1"
+
+
+@pytest.fixture
+def no_cloud(environment, monkeypatch):
+    """A machine on which nothing of AWS answers."""
+    environment |= {"AWS_ENDPOINT_URL_SQS": NOWHERE, "AWS_ENDPOINT_URL_S3": NOWHERE}
+    environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     monkeypatch.setattr(service.logs, "configure", lambda *_: None)
+    return environment
+
+
+def test_a_plain_machine_without_its_cloud_says_so(no_cloud, monkeypatch):
+    monkeypatch.setattr(metadata, "ENDPOINT", NOWHERE)
     with pytest.raises(UnavailableError, match="deployment skylens cannot be reached: unreachable"):
         service.run()
+
+
+def test_an_instance_without_its_metadata_refuses_to_start(no_cloud):
+    no_cloud["AWS_EC2_METADATA_SERVICE_ENDPOINT"] = NOWHERE
+    with pytest.raises(UnavailableError, match=r"instance metadata at http://127\.0\.0\.1:1 cannot be read"):
+        service.run()
+
+
+def test_its_visibility_timeout_goes_with_each_receive(no_cloud, monkeypatch):
+    asked = {}
+
+    class Queues:
+        def __init__(self, *clients):
+            pass
+
+        def named(self, name, visibility=None):
+            asked[name] = visibility
+            return FakeQueue()
+
+    monkeypatch.setattr(service, "SqsQueues", Queues)
+    no_cloud["SKYLENS_VISIBILITY_TIMEOUT"] = "77"
+    worker = service._build(service._settings({}), Metadata(NOWHERE, Clock()), None, Clock())
+    worker._parts.events.close("test", 10)
+    assert asked == {"skylens-events": None, "skylens-requests": 77, "skylens-requests-dead": None}
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

@@ -1,0 +1,43 @@
+"""Which images are worked alone, so that one that kills workers takes no other with it.
+
+Images in one worker die together and come back together, and nobody can tell which of them did it. So each that was
+received before is a suspect:
+
+1. A suspect is worked alone. What is in work when it comes finishes first, and nothing else is taken until it is done.
+2. Of several suspects received together, the one with most receives stays. The others are queued anew, marked as
+   suspects, so that their counts of receives start again: only one suspect can die with the worker.
+3. After a suspect, messages are received one at a time until one comes that is none.
+
+An image that kills dies alone from its second time on, and ends as a dead letter by itself.
+"""
+
+from collections.abc import Sequence
+
+from skylens.errors import MessageError
+from skylens.messages import Request, decode, encode, read
+from skylens.queues import Received
+
+
+def split(found: Sequence[Received]) -> tuple[list[Received], list[Received]]:
+    """Those received for the first time, and the suspects, the one to be worked first in front."""
+    suspects = [one for one in found if _is_suspect(one)]
+    firsts = [one for one in found if one not in suspects]
+    return firsts, sorted(suspects, key=lambda one: -one.receives)
+
+
+def _is_suspect(received: Received) -> bool:
+    if received.receives > 1:
+        return True
+    try:
+        return read(Request, received.body).suspect
+    except MessageError:
+        return False
+
+
+def marked(body: str) -> bytes:
+    """The request marked as a suspect, fields of newer versions kept; what is no JSON object stays as it is."""
+    try:
+        fields = decode(dict[str, object], body)
+    except MessageError:
+        return body.encode()
+    return encode(fields | {"suspect": True})
