@@ -1,6 +1,7 @@
 """The WSGI applications of the web tier, made from what they are given: no environment, no globals."""
 
 from collections.abc import Callable
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -56,6 +57,7 @@ class Deps:
         outputs: Store,
         state: Store,
         requests: Queue,
+        calls: Executor,
         clock: Clock,
         new_id: Callable[[], str],
         in_touch: Callable[[], bool],
@@ -68,6 +70,7 @@ class Deps:
             reply_queue=settings.queue(f"replies-{settings.node_name()}"),
             retention=settings.retention_hours * 3600,
             largest=settings.max_image_bytes,
+            calls=calls,
             demand=demand,
             waiters=Waiters(),
             clock=clock,

@@ -2,6 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Iterator
+from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass
 from uuid import UUID
@@ -37,6 +38,9 @@ class Jobs:
     """Seconds a result is kept."""
     largest: int
     """Most bytes of an image that a client stored by itself."""
+    calls: Executor
+    """Where AWS is called: few threads, so that a thousand waiting ones stay small, and no more calls at once than
+    connections are kept."""
     demand: DemandCounter
     waiters: Waiters
     clock: Clock
@@ -50,9 +54,12 @@ class Jobs:
         job = job or self.new_id()
         key = f"{tenant}/{job}"
         with self._taking_in(job, tenant):
-            self.inputs.put(key, image.data, image.kind)
-            self._send(job, key, image.name, hashlib.sha256(image.data).hexdigest(), tenant, top, trace)
+            self.calls.submit(self._store, image, key, job, tenant, top, trace).result()
         return job
+
+    def _store(self, image: Image, key: str, job: str, tenant: str, top: int, trace: str) -> None:
+        self.inputs.put(key, image.data, image.kind)
+        self._send(job, key, image.name, hashlib.sha256(image.data).hexdigest(), tenant, top, trace)
 
     def submit_stored(self, key: str, *, tenant: str, top: int, trace: str = "") -> str:
         """Take in an image that lies in the input bucket already: copied there, so that the original may go.
@@ -106,7 +113,7 @@ class Jobs:
         Raises ExpiredError past retention, and UnavailableError.
         """
         try:
-            held = self.outputs.get(f"{tenant}/{job}.json")
+            held = self.calls.submit(self.outputs.get, f"{tenant}/{job}.json").result()
         except AWS_ERRORS as error:
             raise unavailable(error) from error
         if self.clock.now() - made_at(job) > self.retention:
@@ -126,7 +133,7 @@ class Jobs:
         with self.waiters.expect(job) as waiter:
             if self.demand.is_outstanding(job):
                 reply = waiter.wait(wait, gone)
-                return reply if reply or waiter.woken else self.look(job, tenant)
+                return reply if reply or waiter.woken or gone() else self.look(job, tenant)
             reply = self.look(job, tenant)
             if reply is None and not self._taken_in(job, tenant):
                 raise UnknownJobError(f"no job {job} here")
@@ -140,7 +147,7 @@ class Jobs:
 
     def _taken_in(self, job: str, tenant: str) -> bool:
         try:
-            return self.inputs.size(f"{tenant}/{job}") is not None
+            return self.calls.submit(self.inputs.size, f"{tenant}/{job}").result() is not None
         except AWS_ERRORS as error:
             raise unavailable(error) from error
 

@@ -4,6 +4,7 @@ import argparse
 import contextlib
 import signal
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import uuid_utils.compat
 
@@ -70,6 +71,7 @@ def _serve(settings: WebSettings, stack: contextlib.ExitStack) -> None:
         outputs=outputs,
         state=state,
         requests=queues.named(settings.queue("requests")),
+        calls=stack.enter_context(ThreadPoolExecutor(POOL, thread_name_prefix="aws")),
         clock=clock,
         new_id=new_id,
         in_touch=lambda: all(thread.in_touch() for thread in threads),

@@ -10,7 +10,7 @@ import pytest
 import requests
 
 CLIENTS = 1000
-MEMORY = 150 * 1024**2
+MEMORY = 150_000_000
 
 
 @pytest.mark.system

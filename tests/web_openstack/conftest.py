@@ -1,6 +1,7 @@
 """A web tier over fakes."""
 
 import itertools
+from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
@@ -33,6 +34,7 @@ def make_web():
             outputs=stores[1],
             state=stores[2],
             requests=requests,
+            calls=ThreadPoolExecutor(4),
             clock=clock,
             new_id=new_id,
             in_touch=lambda: True,
