@@ -59,12 +59,20 @@ class Loop:
         """Tick until ``stop`` is set, then release the lease. A tick that overruns delays the next; none is made up."""
         while not stop.is_set() and self._parts.listener.alive:
             began = self._clock.ticks()
-            self.tick()
+            self._tick_or_say()
             took = self._clock.ticks() - began
             self._parts.metrics.tick_seconds.observe(took)
             self._note_overrun(took)
             self._rest(began + self._settings.tick_seconds, stop)
         self.leave()
+
+    def _tick_or_say(self) -> None:
+        """A fault of ours, or an answer that botocore cannot parse, must not leave the fleet without its autoscaler."""
+        try:
+            self.tick()
+        except Exception:  # noqa: BLE001 - the next tick looks anew at everything
+            self._parts.metrics.broken.inc()
+            self._log.exception("scaler.tick_broke")
 
     def _note_overrun(self, took: float) -> None:
         late = took > self._settings.tick_seconds

@@ -19,6 +19,7 @@ class Metrics:
         self.launches = Counter("skylens_scaler_launches", "Instances launched", registry=registry)
         self.drains = Counter("skylens_scaler_drains", "Instances told to leave", registry=registry)
         self.terminations = Counter("skylens_scaler_terminations", "Instances given up", ["why"], registry=registry)
+        self.broken = Counter("skylens_scaler_broken_ticks", "Ticks that a fault cut short", registry=registry)
         self.overruns = Counter("skylens_scaler_overruns", "Ticks longer than their period", registry=registry)
         self.tick_seconds = Histogram("skylens_scaler_tick_seconds", "Seconds a tick took", registry=registry)
         self.aws_errors = Counter("skylens_scaler_aws_errors", "AWS errors by kind", ["kind"], registry=registry)

@@ -109,3 +109,29 @@ def test_a_dead_listener_ends_the_loop():
     scaler = world.autoscaler()
     scaler.loop.run(threading.Event())
     assert not scaler.listener.alive
+
+
+def test_a_tick_that_breaks_is_said_and_the_next_one_goes_on():
+    world = World()
+    scaler = world.autoscaler()
+    world.web.outstanding = 8
+    stop, asked = threading.Event(), []
+    demands = world.web.demands
+
+    def broken():
+        asked.append(world.clock.now())
+        world.clock.sleep(1)
+        if len(asked) == 1:
+            raise UnicodeDecodeError("utf-8", b"\xe9", 0, 1, "a proxy's page")
+        if len(asked) == 4:
+            stop.set()
+        return demands()
+
+    world.web.demands = broken
+    scaler.listener.start()
+    with structlog.testing.capture_logs() as lines:
+        scaler.loop.run(stop)
+    scaler.listener.stop()
+    assert [line["event"] for line in lines].count("scaler.tick_broke") == 1
+    assert scaler.metrics.registry.get_sample_value("skylens_scaler_broken_ticks_total") == 1
+    assert world.launches == 2

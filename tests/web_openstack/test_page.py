@@ -3,7 +3,6 @@
 A laptop without Chromium skips these tests; in CI a missing browser is a failure.
 """
 
-import base64
 import io
 import re
 import time
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import pytest
-from browser import chromium
+from browser import chromium, hand_over
 from PIL import Image
 from playwright.sync_api import Browser, FileChooser, Locator, Page, expect
 from scripted_door import WORKING, Answer, Door, problem, serving, status, worker
@@ -80,19 +79,8 @@ def choose(page: Page, *names: str) -> None:
 
 
 def transfer(page: Page, event: str, *names: str) -> None:
-    """Drop or paste pictures, as a DataTransfer holding files."""
-    page.get_by_test_id("drop").evaluate(
-        """(target, {event, names, data}) => {
-            const bytes = Uint8Array.from(atob(data), (c) => c.charCodeAt(0));
-            const held = new DataTransfer();
-            for (const name of names) held.items.add(new File([bytes], name, { type: "image/png" }));
-            const init = { bubbles: true, cancelable: true };
-            target.dispatchEvent(event === "paste"
-                ? new ClipboardEvent("paste", { ...init, clipboardData: held })
-                : new DragEvent(event, { ...init, dataTransfer: held }));
-        }""",
-        {"event": event, "names": names, "data": base64.b64encode(picture()).decode()},
-    )
+    """Drop or paste pictures."""
+    hand_over(page, event, {name: picture() for name in names})
 
 
 def card(page: Page, name: str) -> Locator:
