@@ -18,6 +18,19 @@ PATIENCE = 10.0
 """Real seconds after which a condition is believed never to come."""
 
 
+def several(make, close):
+    """For a fixture that makes things on demand: yields the maker, and closes each one made at the end."""
+    made = []
+
+    def one(**options):
+        made.append(make(**options))
+        return made[-1]
+
+    yield one
+    for each in made:
+        close(each)
+
+
 def until(condition, what="the condition"):
     """Wait for it, in small steps, and fail when it does not come."""
     end = time.monotonic() + PATIENCE

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from parts import until
+from parts import several, until
 
 from app_aws.backoff import Backoff
 from app_aws.leases import Leases
@@ -52,21 +52,16 @@ class Setting:
 
 @pytest.fixture
 def setting():
-    made = []
-
-    def make(**options):
-        made.append(Setting(**options))
-        return made[-1]
-
-    yield make
-    for one in made:
+    def close(one):
         one.gate.set()
         one.receiver.stop()
-        until(lambda one=one: one.receiver.finished(0.1))
+        until(lambda: one.receiver.finished(0.1))
         for thread in one.receiver.threads:
             if thread.ident:
                 thread.join(10)
                 assert not thread.is_alive()
+
+    yield from several(Setting, close)
 
 
 def test_it_never_holds_more_than_its_slots(setting):

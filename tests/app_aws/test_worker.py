@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from parts import Bench, until
+from parts import Bench, several, until
 
 from app_aws.backoff import Backoff
 from app_aws.batcher import Batcher
@@ -77,14 +77,7 @@ class Setting:
 
 @pytest.fixture
 def setting():
-    made = []
-
-    def make(**options):
-        made.append(Setting(**options))
-        return made[-1]
-
-    yield make
-    for one in made:
+    def close(one):
         one.gate.set()
         one.worker.leave("SIGTERM")
         if one.thread.ident:
@@ -94,6 +87,8 @@ def setting():
             if thread.ident:
                 thread.join(10)
                 assert not thread.is_alive()
+
+    yield from several(Setting, close)
 
 
 def test_it_answers_many_images_each_with_its_own_label(setting):

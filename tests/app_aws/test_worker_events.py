@@ -1,7 +1,7 @@
 """The autoscaler hears of a worker in order, at once when it turns, and never at work's expense."""
 
 import pytest
-from parts import until
+from parts import several, until
 
 from app_aws import events as events_module
 from app_aws.events import Events
@@ -26,16 +26,11 @@ class Setting:
 
 @pytest.fixture
 def setting():
-    made = []
-
-    def make(**options):
-        made.append(Setting(**options))
-        return made[-1]
-
-    yield make
-    for one in made:
+    def close(one):
         one.events.close("test", 10)
         assert not one.events.thread.is_alive()
+
+    yield from several(Setting, close)
 
 
 def test_a_life_is_told_in_order(setting):

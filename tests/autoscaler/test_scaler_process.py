@@ -1,20 +1,19 @@
 """The whole tier as a process, and ``Ec2Instances``, against moto's real server."""
 
 import base64
-import http.server
 import json
 import os
 import signal
 import socket
 import subprocess
 import sys
-import threading
 import time
 from pathlib import Path
 
 import boto3
 import httpx2
 import pytest
+from web_node import Node, serving
 
 from autoscaler.lease import KEY, Held
 from autoscaler.main import owner, user_data
@@ -140,51 +139,22 @@ def test_no_two_autoscalers_have_the_same_name():
     assert owner() != owner()
 
 
-class Web(http.server.ThreadingHTTPServer):
-    """A web node with eight outstanding images."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.reports = []
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        now = time.time()
-        demand = Demand(
-            node="web",
-            at=now,
-            started=now - 3600,
-            arrivals=(8, 0),
-            completions=(0, 0),
-            outstanding=8,
-            oldest=1.0,
-            service_times=(),
-        )
-        self.answer(encode(demand))
-
-    def do_PUT(self):
-        self.server.reports.append(json.loads(self.rfile.read(int(self.headers["Content-Length"]))))
-        self.answer(b"")
-
-    def answer(self, body):
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture
 def web():
-    with Web() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    """A web node with eight outstanding images."""
+    now = time.time()
+    demand = Demand(
+        node="web",
+        at=now,
+        started=now - 3600,
+        arrivals=(8, 0),
+        completions=(0, 0),
+        outstanding=8,
+        oldest=1.0,
+        service_times=(),
+    )
+    with serving(Node(encode(demand))) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 def scaler(moto, web, deployment, *arguments):
@@ -194,7 +164,7 @@ def scaler(moto, web, deployment, *arguments):
         "AWS_ENDPOINT_URL": moto,
         "AWS_ENDPOINT_URL_S3": moto,
         "SKYLENS_DEPLOYMENT": deployment,
-        "SKYLENS_WEB_NODES": f"http://127.0.0.1:{web.server_port}",
+        "SKYLENS_WEB_NODES": web.url,
         "SKYLENS_TICK_SECONDS": "0.1",
     }
     command = "import sys; from skylens.cli import main; sys.exit(main())"
@@ -211,7 +181,7 @@ def test_the_process_waits_for_its_queues_then_sizes_the_fleet_and_leaves_it_on_
             client("sqs").create_queue(QueueName=f"main-{kind}")
         fleet = Ec2Instances(client("ec2"), "main", "main-worker")
         until(lambda: len(fleet.all()) == 2)
-        until(lambda: web.reports and len(web.reports[-1]["workers"]) == 2)
+        until(lambda: web.taken and len(web.taken[-1][2]["workers"]) == 2)
         process.send_signal(signal.SIGTERM)
         output, _ = process.communicate(timeout=60)
     lines = [json.loads(line) for line in output.splitlines()]

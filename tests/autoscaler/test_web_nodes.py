@@ -1,8 +1,5 @@
-import http.server
-import json
-import threading
-
 import pytest
+from web_node import Node, serving
 
 from autoscaler.nodes import WebNodes
 from skylens.messages import Demand, FleetReport, encode
@@ -22,45 +19,10 @@ REPORT = FleetReport(
 )
 
 
-class Node(http.server.ThreadingHTTPServer):
-    """A web node that answers what it is told to."""
-
-    def __init__(self):
-        super().__init__(("127.0.0.1", 0), Handler)
-        self.status, self.body, self.taken = 200, encode(DEMAND), []
-
-    @property
-    def url(self):
-        return f"http://127.0.0.1:{self.server_port}"
-
-
-class Handler(http.server.BaseHTTPRequestHandler):
-    def do_GET(self):
-        self.answer(self.server.body if self.path == "/internal/demand" else b"")
-
-    def do_PUT(self):
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.server.taken.append((self.path, self.headers["Content-Type"], body))
-        self.answer(b"")
-
-    def answer(self, body):
-        self.send_response(self.server.status)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
-
-
 @pytest.fixture
 def node():
-    with Node() as server:
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+    with serving(Node(encode(DEMAND))) as server:
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
