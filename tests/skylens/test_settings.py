@@ -40,6 +40,7 @@ def test_every_tier_starts_without_any_setting(tier):
     [
         (WebSettings, "DEPLOYMENT", "My Cloud", "pattern"),
         (WebSettings, "LISTEN", "8080", "pattern"),
+        (WebSettings, "LISTEN", "127.0.0.1:99999", "up to 65535"),
         (WebSettings, "MAX_WAITS", "0", "greater than or equal to 1"),
         (WebSettings, "MAX_WAITS", "many", "valid integer"),
         (WebSettings, "PLAIN_DOOR", "perhaps", "valid boolean"),

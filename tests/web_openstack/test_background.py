@@ -304,3 +304,11 @@ def test_an_idle_service_admits_what_one_instance_takes_at_once_however_slow_it_
         demand.accepted(str(n), "t")
     with pytest.raises(UnavailableError):
         web.deps.admission.check(demand.snapshot(), report([]))
+
+
+def test_a_node_never_sweeps_its_own_queue_by_a_stale_listing(web, monkeypatch):
+    own = web.queues.queues["skylens-replies-web-1"]
+    stale = [(own, {SEEN_TAG: "1"})]
+    monkeypatch.setattr(web.queues, "tagged", lambda _: stale)
+    ReplyQueues(web.queues, own, "skylens-replies-", web.clock.clock()).keep()
+    assert "skylens-replies-web-1" in web.queues.queues

@@ -140,3 +140,9 @@ def test_lines_free_their_slot_however_they_end(make_web):
         assert web.client.simulate_get(place, headers=ndjson).status_code == 200
     with web.deps.admission.slot():
         pass
+
+
+def test_a_list_of_keys_beyond_its_limit_is_too_large_and_not_cut(web, monkeypatch):
+    monkeypatch.setattr("web_openstack.resources.batches.LONGEST_LIST", 30)
+    answer = web.client.simulate_post("/v1/batches", json={"keys": ["default/a.png"] * 5})
+    assert (answer.status_code, web.taken()) == (413, [])

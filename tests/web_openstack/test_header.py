@@ -105,3 +105,9 @@ def test_flipped_bytes_raise_nothing_else(kind, data):
         whole[data.draw(st.integers(0, len(whole) - 1))] = data.draw(st.integers(0, 255))
     with contextlib.suppress(SkylensError):
         header.check(bytes(whole), MANY)
+
+
+@pytest.mark.parametrize("form", [b"VP8X", b"VP8L", b"VP8 "])
+def test_a_webp_whose_own_length_agrees_but_holds_no_size_is_damaged(form):
+    with pytest.raises(UndecodableImageError):
+        header.check(b"RIFF" + (8).to_bytes(4, "little") + b"WEBP" + form, MANY)
