@@ -19,14 +19,14 @@ lint: $(VENV)/.dev
 	@$(BIN)/codespell
 
 bench: $(VENV)/.dev ## measurements; each script prints medians and ratios
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || exit 1; done
+	@failed=0; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $$failed
 
 soak: $(VENV)/.dev ## the long runs
 	@$(BIN)/pytest -m soak -s $(ARGS)
 
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
-	$(LOCK) --extra local --group build --group dev -o requirements/dev.txt
-	$(LOCK) --extra local --group build -c requirements/dev.txt -o requirements/local.txt
+	$(LOCK) --extra local --extra plots --group build --group dev -o requirements/dev.txt
+	$(LOCK) --extra local --extra plots --group build -c requirements/dev.txt -o requirements/local.txt
 	$(LOCK) -c requirements/dev.txt -o requirements/runtime.txt
 
 $(BIN)/python:

@@ -2,6 +2,7 @@
 
 import threading
 from collections import deque
+from collections.abc import Callable
 from typing import Literal
 
 from app_aws.tally import Tally
@@ -12,7 +13,7 @@ from skylens.queues import Queue
 
 log = logs.get(__name__)
 Kind = Literal["launched", "ready", "heartbeat", "draining", "stopped"]
-LEAST_PAUSE = 0.25
+LEAST_PAUSE = 1.0
 """Seconds between two heartbeats when the worker turns busy and idle quickly."""
 
 
@@ -23,8 +24,17 @@ class Events:
     it except ``close``, for a bounded time. If it dies, work goes on and the autoscaler judges the worker by its age.
     """
 
-    def __init__(self, queue: Queue, instance: str, tally: Tally, clock: Clock, heartbeat_seconds: float) -> None:
-        self._queue, self._instance, self._tally, self._clock = queue, instance, tally, clock
+    def __init__(
+        self,
+        queue: Queue,
+        instance: str,
+        tally: Tally,
+        clock: Clock,
+        heartbeat_seconds: float,
+        cpu: Callable[[], float | None],
+    ) -> None:
+        """``cpu``: percent of the processors that were busy since it was last asked, None if unknown."""
+        self._queue, self._instance, self._tally, self._clock, self._cpu = queue, instance, tally, clock, cpu
         self._every = heartbeat_seconds
         self._news = threading.Condition()
         self._outbox: deque[tuple[Kind, str]] = deque()
@@ -73,7 +83,7 @@ class Events:
             self._beating = self._beating or kind == "ready"
             self._last_beat = self._clock.ticks()
             self._next_beat = self._last_beat + self._every
-        count = self._tally.count()
+        count, cpu = self._tally.count(), self._cpu()
         event = WorkerEvent(
             kind=kind,
             instance=self._instance,
@@ -83,6 +93,7 @@ class Events:
             done=count.done,
             service_times=self._tally.take_service_times(),
             reason=reason,
+            cpu=cpu if kind == "heartbeat" else None,  # loading the model, or leaving, says nothing of the work
         )
         try:
             self._queue.send(encode(event))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from skylens.aws_errors import AWS_ERRORS
 from skylens.clock import Clock
+from skylens.instances import RESIDENT
 from skylens.store import Store
 
 LEASE = "lease/autoscaler"
@@ -25,12 +26,13 @@ class Rules:
 def reason_to_leave(rules: Rules, notice: str | None, idle: float, lease_age: float | None) -> str | None:
     """Why to leave now, or None to stay.
 
-    ``notice``: what the metadata says; ``idle``: seconds without work; ``lease_age``: seconds since the autoscaler
-    renewed its lease, infinite when there is none, None when that is unknown, which proves nothing.
+    ``notice``: what the metadata says, to leave or to be resident; ``idle``: seconds without work; ``lease_age``:
+    seconds since the autoscaler renewed its lease, infinite when there is none, None when that is unknown, which proves
+    nothing.
     """
-    if notice:
+    if notice and notice != RESIDENT:
         return notice
-    if rules.resident:
+    if rules.resident or notice == RESIDENT:
         return None
     if rules.idle_timeout and idle >= rules.idle_timeout:
         return "idle"

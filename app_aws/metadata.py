@@ -6,6 +6,7 @@ import httpx2
 
 from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
+from skylens.instances import DRAINING, RESIDENT
 
 ENDPOINT = "http://169.254.169.254"
 _TOKEN_SECONDS = 21600
@@ -24,6 +25,7 @@ class Metadata:
         self._http = httpx2.Client(base_url=self._endpoint, timeout=_TIMEOUT, trust_env=False, transport=transport)
         self._clock = clock
         self._token, self._renew_at = "", 0.0
+        self._resident: str | None = None
 
     def instance_id(self) -> str | None:
         """None on a plain machine. Raises UnavailableError when a service is there, or must be, and does not answer.
@@ -63,17 +65,20 @@ class Metadata:
             self._clock.sleep(_PAUSE)
 
     def notice(self) -> str | None:
-        """Why this instance is to leave, if it is: ``spot``, ``autoscaling`` or ``draining`` (tagged so)."""
+        """Why this instance is to leave, if it is: ``spot``, ``autoscaling`` or ``draining`` (tagged so).
+
+        Or ``resident`` when it is tagged to stay; that is still so while the service does not answer.
+        """
         try:
             if self._get("/latest/meta-data/spot/instance-action"):
                 return "spot"
             if self._get("/latest/meta-data/autoscaling/target-lifecycle-state") == "Terminated":
                 return "autoscaling"
-            if self._get("/latest/meta-data/tags/instance/skylens:state") == "draining":
-                return "draining"
+            state = self._get("/latest/meta-data/tags/instance/skylens:state")
         except httpx2.HTTPError:
-            return None
-        return None
+            return self._resident
+        self._resident = RESIDENT if state == RESIDENT else None
+        return DRAINING if state == DRAINING else self._resident
 
     def _get(self, path: str) -> str | None:
         """The text at ``path``, or None where there is none. Raises httpx2.HTTPError when the service fails."""

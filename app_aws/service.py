@@ -9,6 +9,7 @@ from types import FrameType
 from app_aws import registry
 from app_aws.backoff import Backoff
 from app_aws.batcher import Batcher
+from app_aws.cpu import Cpu
 from app_aws.events import Events
 from app_aws.leases import Leases
 from app_aws.lifecycle import AutoscalerLease, Rules
@@ -63,7 +64,8 @@ def _build(settings: WorkerSettings, metadata: Metadata, instance: str | None, c
 
     aws = Aws(settings.region, pool=slots + 4)
     queues = SqsQueues(aws.sqs(), aws.sqs_polling())
-    events = Events(queues.named(settings.queue("events")), name, tally, clock, settings.heartbeat_seconds)
+    queue = queues.named(settings.queue("events"))
+    events = Events(queue, name, tally, clock, settings.heartbeat_seconds, Cpu(clock).percent)
     events.start()
     events.say("launched")
 

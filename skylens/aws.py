@@ -9,6 +9,8 @@ from botocore.config import Config
 from skylens.aws_errors import refuse_foreign
 
 if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
@@ -51,4 +53,19 @@ class Aws:
 
         Its user asks again, with the same client token where that matters.
         """
-        return self._session.client("ec2", config=self._config(read=seconds * 4 / 5, connect=seconds / 5, attempts=1))
+        return self._session.client("ec2", config=self._one_try(seconds))
+
+    def sqs_once(self, seconds: float) -> "SQSClient":
+        """A client whose calls are one try of at most ``seconds``: for a loop that must not wait for SQS."""
+        return self._session.client("sqs", config=self._one_try(seconds))
+
+    def autoscaling(self, seconds: float) -> "AutoScalingClient":
+        """A client whose calls are one try of at most ``seconds``, as those of ``ec2`` are."""
+        return self._session.client("autoscaling", config=self._one_try(seconds))
+
+    def cloudwatch(self, seconds: float) -> "CloudWatchClient":
+        """A client whose calls are one try of at most ``seconds``, as those of ``ec2`` are."""
+        return self._session.client("cloudwatch", config=self._one_try(seconds))
+
+    def _one_try(self, seconds: float) -> Config:
+        return self._config(read=seconds * 4 / 5, connect=seconds / 5, attempts=1)

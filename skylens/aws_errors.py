@@ -53,6 +53,8 @@ _CODES = {
         "KMS.ThrottlingException",
         "KmsThrottled",
         "OverLimit",
+        "ResourceContention",
+        "ScalingActivityInProgress",
     },
     Trouble.CAPACITY: {
         "InsufficientInstanceCapacity",
@@ -146,6 +148,12 @@ def is_spent(error: ClientError) -> bool:
     """A delivery can no longer be deleted or extended: expired, deleted meanwhile, or hidden for SQS's 12 hours."""
     text = error.response["Error"]["Message"]
     return is_gone(error) or "parameter ReceiptHandle" in text or "Total VisibilityTimeout" in text
+
+
+def is_no_member(error: ClientError) -> bool:
+    """An Auto Scaling group does not have this instance, or does not wait for it; the code says less."""
+    text = error.response["Error"]["Message"]
+    return "Instance Id not found" in text or "No active Lifecycle Action" in text
 
 
 def entry_error(operation: str, code: str, message: str, *, ours: bool) -> ClientError:

@@ -7,13 +7,15 @@ they can be late, deliver twice and refuse.
 import itertools
 import threading
 from collections import deque
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from botocore.exceptions import ClientError
 
 from skylens.clock import Clock
-from skylens.instances import ALIVE, Instance
+from skylens.cloudwatch import Cpu
+from skylens.groups import WAITING, GroupView
+from skylens.instances import ALIVE, ANYWHERE, Instance, Place
 from skylens.queues import Counts, Received
 from skylens.store import Object
 
@@ -234,13 +236,20 @@ class FakeInstances:
             if one.launched <= seen and (one.state in ALIVE or one.id in expected)
         ]
 
+    def sweep(self, expected: Collection[str] = ()) -> list[Instance] | None:
+        return self.all(expected)
+
     def user_data(self) -> str:
         self.script.called("user_data")
         return ""
 
-    def launch(self, count: int, token: str, subnet: str = "", user_data: str = "") -> list[str]:
+    def launch(self, count: int, token: str, place: Place = ANYWHERE, user_data: str = "") -> list[str]:
         del user_data
-        self.script.called("launch", count, token, subnet)
+        self.script.called("launch", count, token, place)
+        return self.give(count, token, place)
+
+    def give(self, count: int, token: str, place: Place = ANYWHERE) -> list[str]:
+        """What ``launch`` does once it was called."""
         if token not in self.tokens:
             given = min(count, self.capacity - len(self.alive))
             if given < 1:
@@ -248,7 +257,9 @@ class FakeInstances:
             made = [f"i-{len(self.tokens):08x}{number:09x}" for number in range(given)]
             self.tokens[token] = made
             for one in made:
-                self.instances[one] = Instance(one, "pending", self.clock.now(), draining=False)
+                self.instances[one] = Instance(
+                    one, "pending", self.clock.now(), draining=False, type=place.type, spot=place.spot
+                )
         return self.tokens[token]
 
     def drain(self, ids: list[str]) -> None:
@@ -256,7 +267,121 @@ class FakeInstances:
         for one in set(ids) & set(self.instances):
             self.instances[one] = self.instances[one]._replace(draining=True)
 
+    def settle_in(self, one: str) -> None:
+        self.script.called("settle_in", one)
+        if one in self.instances:
+            self.instances[one] = self.instances[one]._replace(resident=True)
+
     def terminate(self, one: str) -> None:
         self.script.called("terminate", one)
         if one in self.instances:
             self.instances[one] = self.instances[one]._replace(state="terminated")
+
+
+@dataclass
+class FakeCloudWatch:
+    """CloudWatch in memory. ``load``: what each instance is to have told lately."""
+
+    clock: Clock = field(default_factory=Clock)
+    script: Script = field(default_factory=Script)
+    published: list[tuple[float, dict[str, float]]] = field(default_factory=list)
+    """Each call of ``publish`` with its time in Unix seconds."""
+    load: dict[str, Cpu] = field(default_factory=dict)
+
+    def publish(self, values: Mapping[str, float]) -> None:
+        self.script.called("publish", dict(values))
+        self.published.append((self.clock.now(), dict(values)))
+
+    def cpu(self, instances: Collection[str]) -> Cpu | None:
+        self.script.called("cpu", *sorted(instances))
+        told = [self.load[one] for one in instances if one in self.load]
+        if not told:
+            return None
+        return Cpu(sum(one.percent for one in told) / len(told), max(one.age for one in told))
+
+
+@dataclass
+class FakeGroup:
+    """An Auto Scaling group that launches into ``instances`` and replaces nobody.
+
+    It may be slow to launch and slow to show what it did; what ``instances`` has no capacity for it tries in vain.
+    """
+
+    instances: FakeInstances
+    maximum: int = 1_000_000
+    delay: float = 0.0
+    """Seconds from the wish to the launch."""
+    lag: float = 0.0
+    """Seconds by which ``view()`` is behind."""
+    hooked: bool = False
+    """Whether a removed member waits in a termination hook, alive."""
+    protected: bool = True
+    """Whether a lower desired capacity leaves the members alone; else the first ones have to go."""
+    script: Script = field(default_factory=Script)
+    desired: int = 0
+    members: dict[str, str] = field(default_factory=dict)
+    failed: tuple[float, str] = (0.0, "")
+    """When a launch failed last, and why."""
+    _wished: float = 0.0
+    _views: list[tuple[float, GroupView]] = field(default_factory=list)
+
+    def view(self) -> GroupView:
+        self.script.called("view")
+        self._work()
+        seen = self.instances.clock.now() - self.lag
+        return next((view for at, view in reversed(self._views) if at <= seen), GroupView(0, self.maximum, {}))
+
+    def resize(self, desired: int) -> None:
+        self.script.called("resize", desired)
+        if desired > self.maximum:
+            raise aws_error("ValidationError")
+        self.desired, self._wished = desired, self.instances.clock.now()
+        self._work()
+
+    def limit(self, maximum: int, desired: int) -> None:
+        self.script.called("limit", maximum, desired)
+        self.maximum, self.desired = maximum, desired
+
+    def remove(self, one: str) -> None:
+        self.script.called("remove", one)
+        if self.members.get(one) == "InService":
+            self.desired -= 1
+            self._take(one)
+            self._work()
+
+    def complete(self, one: str) -> None:
+        self.script.called("complete", one)
+        if self.members.get(one) == WAITING:
+            self._end(one)
+            self._work()
+
+    def refusal(self, since: float) -> str:
+        self.script.called("refusal", since)
+        self._work()
+        at, why = self.failed
+        return why if at > since else ""
+
+    def _take(self, one: str) -> None:
+        self.members[one] = WAITING
+        if not self.hooked:
+            self._end(one)
+
+    def _end(self, one: str) -> None:
+        del self.members[one]
+        self.instances.instances[one] = self.instances.instances[one]._replace(state="terminated")
+
+    def _work(self) -> None:
+        """Launch what lacks, take what is too much, and keep what is to be shown."""
+        now, view = self.instances.clock.now(), GroupView(self.desired, self.maximum, self.members)
+        if not self.protected:
+            for one in sorted(view.staying)[: max(0, len(view.staying) - self.desired)]:
+                self._take(one)
+        if view.coming and now >= self._wished + self.delay:
+            try:
+                made = self.instances.give(view.coming, f"group {len(self.instances.tokens)}")
+                self.members |= dict.fromkeys(made, "InService")
+            except ClientError as error:
+                self.failed = now, str(error)
+        shown = GroupView(self.desired, self.maximum, dict(self.members))
+        if not self._views or self._views[-1][1] != shown:
+            self._views.append((now, shown))

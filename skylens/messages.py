@@ -122,6 +122,8 @@ class WorkerEvent(Message, frozen=True, kw_only=True, omit_defaults=True):
     """Seconds of work per image, for those answered since the last event."""
     reason: str = ""
     """Why it drains or stopped."""
+    cpu: float | None = None
+    """Percent of the instance's processors that were busy since the last event, 0 to 100."""
 
     @property
     def busy(self) -> bool:
@@ -156,6 +158,13 @@ class Worker(Struct, frozen=True, kw_only=True):
     """Seconds since it was launched."""
     in_flight: int = 0
     done: int = 0
+    type: str = ""
+    """EC2 instance type; empty until EC2 showed it."""
+    spot: bool = False
+    resident: bool = False
+    """Never leaves for being idle."""
+    cpu: float | None = None
+    """Percent of its processors that are busy; None until told, and when its word is old."""
 
 
 class FleetReport(Struct, frozen=True, kw_only=True):

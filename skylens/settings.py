@@ -166,8 +166,10 @@ class WorkerSettings(Settings):
 class ScalerSettings(Settings):
     """The autoscaler: policy, limits, fleet."""
 
-    policy: Literal["greedy", "deficit"] = "greedy"
+    policy: Literal["foresight", "target_tracking", "depth_cpu", "greedy", "resident", "deficit"] = "foresight"
     """How the fleet is sized; see docs/autoscaling.md."""
+    fleet: Literal["ec2", "asg", "alarms"] = "ec2"
+    """What is sized: instances of a launch template, an Auto Scaling group, or one that AWS's own alarms size."""
     minimum: int = Field(0, ge=0, le=1000)
     """Fewest instances."""
     maximum: int = Field(20, ge=1, le=1000)
@@ -177,7 +179,25 @@ class ScalerSettings(Settings):
     images_per_instance: int = Field(4, ge=1, le=100_000)
     """Outstanding images that justify one instance (policy ``greedy``)."""
     idle_timeout: float = Field(30, ge=1, le=86400)
-    """Seconds without work after which workers leave by themselves (policy ``deficit``)."""
+    """Seconds without work after which workers leave by themselves (policies ``deficit`` and ``resident``)."""
+    latency_goal: float = Field(2, gt=0, le=3600)
+    """Seconds within which an image should be answered (policies ``foresight`` and ``target_tracking``)."""
+    utilisation: float = Field(0.9, gt=0, le=1)
+    """Share of the fleet's slots that forecast work may fill (policy ``foresight``)."""
+    forecast_quantile: float = Field(0.9, ge=0.7, le=0.98)
+    """Quantile of the forecast rate to begin with; late images raise it, punctual ones lower it (``foresight``)."""
+    expected_service_seconds: float = Field(0.1, gt=0, le=3600)
+    """Seconds of work per image believed until measured (policies ``foresight`` and ``target_tracking``)."""
+    images_to_scale_out: int = Field(20, ge=1, le=1_000_000)
+    """Outstanding images above which the queue asks for more instances (policy ``depth_cpu``)."""
+    cpu_to_scale_out: float = Field(70, gt=0, le=100)
+    """Mean percent of CPU above which the fleet grows (policy ``depth_cpu``)."""
+    cpu_to_scale_in: float = Field(30, ge=0, lt=100)
+    """Mean percent of CPU below which the fleet may shrink (policy ``depth_cpu``)."""
+    cpu_source: Literal["events", "cloudwatch"] = "events"
+    """Where the fleet's CPU is read: in the workers' heartbeats, or in CloudWatch's once-a-minute metric."""
+    minimum_bill_seconds: float = Field(60, ge=0, le=3600)
+    """Seconds that an instance is billed at least; a spare one stays that long, or one boot (``foresight``)."""
     scale_in_seconds: float = Field(10, ge=0, le=86400)
     """How long fewer instances must be enough before some are drained."""
     tick_seconds: float = Field(1, ge=0.05, le=60)
@@ -187,7 +207,19 @@ class ScalerSettings(Settings):
     launch_template: str = Field("", pattern=r"^[A-Za-z0-9()./_-]{0,128}$")
     """EC2 launch template of the workers; by default ``<deployment>-worker``."""
     subnets: Words = ()
-    """Subnets tried in order; empty leaves the choice to EC2."""
+    """Subnets tried in order; empty leaves the choice to EC2 (fleet ``ec2``)."""
+    instance_types: Words = ()
+    """Instance types tried in order; empty means the launch template's (fleet ``ec2``)."""
+    spot: bool = False
+    """Try Spot first, then on-demand (fleet ``ec2``; a group has this in its own launch options)."""
+    group: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,255}$")
+    """Auto Scaling group (fleets ``asg`` and ``alarms``); by default ``<deployment>-workers``."""
+    prices: Words = ()
+    """``type=dollars`` an hour for instance types whose price is unknown or another one, such as ``c7i.large=0.08``."""
+    budget_per_hour: float = Field(0, ge=0, le=1_000_000)
+    """Most dollars an hour that the fleet may cost, by the price table; 0 means no such limit."""
+    budget_per_day: float = Field(0, ge=0, le=1_000_000)
+    """Most dollars that the fleet may cost from midnight to midnight UTC; 0 means no such limit."""
     boot_timeout: float = Field(600, ge=1, le=86400)
     """Seconds after which an instance that never got ready is terminated."""
     expected_boot_seconds: float = Field(60, ge=0, le=3600)
@@ -199,7 +231,7 @@ class ScalerSettings(Settings):
     metrics_listen: str = Field("", pattern=r"^([A-Za-z0-9.\-]+:\d{1,5})?$")
     """Address of the autoscaler's Prometheus metrics; empty serves none."""
 
-    @field_validator("web_nodes", "subnets", mode="before")
+    @field_validator("web_nodes", "subnets", "instance_types", "prices", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return split_words(value)
@@ -211,11 +243,28 @@ class ScalerSettings(Settings):
             raise ValueError("must be one or more of http://host:port")
         return value
 
+    @field_validator("prices")
+    @classmethod
+    def _prices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            if not re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+=\d+(\.\d+)?", entry):
+                raise ValueError(f"{entry!r} should be an instance type and its dollars an hour: c7i.large=0.08925")
+        return value
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.minimum > self.maximum:
             raise ValueError(f"minimum {self.minimum} must not exceed maximum {self.maximum}")
+        if self.fleet == "alarms" and (self.budget_per_hour or self.budget_per_day):
+            raise ValueError(
+                "fleet alarms is sized by AWS, which knows no budget: unset budget_per_hour, budget_per_day"
+            )
+        if self.cpu_to_scale_in >= self.cpu_to_scale_out:
+            raise ValueError(f"cpu_to_scale_in {self.cpu_to_scale_in:g} must be below cpu_to_scale_out")
         return self
+
+    def workers_group(self) -> str:
+        return self.group or f"{self.deployment}-workers"
 
     def template(self) -> str:
         return self.launch_template or f"{self.deployment}-worker"

@@ -17,12 +17,14 @@ COMMANDS = {
     "web": "run the web tier",
     "worker": "run the app tier's worker on this instance",
     "scaler": "run the autoscaler",
+    "simulate": "replay a trace of requests under several scaling policies",
 }
 ROOMS = {
     "web": "web_openstack.main",
     "worker": "app_aws.main",
     "models": "app_aws.models_cli",
     "scaler": "autoscaler.main",
+    "simulate": "autoscaler.simulate",
 }
 """Commands that live in the room they belong to; the others lie beside this file."""
 

@@ -82,9 +82,11 @@ def allowed(field: dict[str, Any]) -> str:
     if field["type"] == "string":
         return f"matches {field['pattern']}" if "pattern" in field else "text"
     kind = "whole number" if field["type"] == "integer" else "number"
-    if "exclusiveMinimum" in field:
-        return f"{kind} above {field['exclusiveMinimum']}, at most {field['maximum']}"
-    return f"{kind} from {field['minimum']} to {field['maximum']}"
+    if "minimum" in field and "maximum" in field:
+        return f"{kind} from {field['minimum']} to {field['maximum']}"
+    least = f"above {field['exclusiveMinimum']}" if "exclusiveMinimum" in field else f"at least {field['minimum']}"
+    most = f"below {field['exclusiveMaximum']}" if "exclusiveMaximum" in field else f"at most {field['maximum']}"
+    return f"{kind} {least}, {most}"
 
 
 def meaning(field: dict[str, Any]) -> str:

@@ -22,6 +22,7 @@ from skylens.settings import PREFIX, ScalerSettings
 
 _N = TypeVar("_N", int, float)
 POLICIES = get_args(ScalerSettings.model_fields["policy"].annotation)
+FLEETS = get_args(ScalerSettings.model_fields["fleet"].annotation)
 
 DESCRIPTION = """\
 Run all of Skylens on this machine: AWS emulators (S3, SQS, EC2), the web tier with its page, the autoscaler, and for
@@ -35,6 +36,7 @@ EPILOG = """\
 examples:
   skylens up                                   the page is at http://127.0.0.1:8080
   skylens up --port 8081 --max 2 --boot 0.5    two instances at most, each booting in half a second
+  skylens up --fleet alarms                    CloudWatch's alarms size the fleet, in their own time
   skylens up --set web.rate_limit=5/second     any setting of a tier: web, worker, scaler, or all
   skylens up --keep-logs logs                  keep every process's log in ./logs
 
@@ -50,7 +52,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     option("--max", type=_between(int, 1, 64), default=4, metavar="N", help="most instances (default: 4)")
     option("--boot", type=SECONDS, default=2.0, metavar="SECONDS", help="how long an instance boots (default: 2)")
     option("--idle", type=SECONDS, default=3.0, metavar="SECONDS", help="how long a spare instance stays (default: 3)")
-    option("--policy", default="greedy", choices=POLICIES, help="how the autoscaler sizes the fleet (default: greedy)")
+    option("--fleet", default="ec2", choices=FLEETS, help="what is sized; with alarms AWS does it (default: ec2)")
+    option("--policy", default="foresight", choices=POLICIES, help="how the fleet is sized (default: foresight)")
     option("--model", default="cifar10", help="an installed model or a model folder (default: cifar10)")
     option("--web", type=_between(int, 1, 8), default=1, metavar="N", help="web nodes; all but the first on free ports")
     option("--set", action="append", default=[], metavar="TIER.NAME=VALUE", help="a setting of a tier; repeatable")
@@ -105,6 +108,7 @@ def _options(args: argparse.Namespace) -> Options:
         maximum=args.max,
         boot_seconds=args.boot,
         idle_seconds=args.idle,
+        fleet=args.fleet,
         policy=args.policy,
         model=_checked(args.model),
         settings=parse(args.set),

@@ -9,6 +9,8 @@ import botocore.session
 from botocore.config import Config
 
 if TYPE_CHECKING:
+    from mypy_boto3_autoscaling import AutoScalingClient
+    from mypy_boto3_cloudwatch import CloudWatchClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
@@ -48,3 +50,11 @@ class Clients:
 
     def ec2(self) -> "EC2Client":
         return self._session.client("ec2", config=self._config, endpoint_url=self._variables["AWS_ENDPOINT_URL"])
+
+    def autoscaling(self) -> "AutoScalingClient":
+        return self._session.client(
+            "autoscaling", config=self._config, endpoint_url=self._variables["AWS_ENDPOINT_URL"]
+        )
+
+    def cloudwatch(self) -> "CloudWatchClient":
+        return self._session.client("cloudwatch", config=self._config, endpoint_url=self._variables["AWS_ENDPOINT_URL"])

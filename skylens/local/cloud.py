@@ -10,7 +10,7 @@ from typing import Self
 
 from skylens.clock import Clock
 from skylens.errors import SkylensError
-from skylens.local import environment, resources, state, tiers
+from skylens.local import environment, group, resources, state, tiers
 from skylens.local.children import Child, Say, kill, stop
 from skylens.local.clients import Clients
 from skylens.local.emulators import Emulators
@@ -19,6 +19,7 @@ from skylens.local.metadata import Metadata, Registry
 from skylens.local.ports import Port
 from skylens.local.probe import Probe
 from skylens.local.runner import Runner
+from skylens.local.scaling import Scaler
 from skylens.local.service import Service
 from skylens.local.state import State
 from skylens.local.tiers import Options
@@ -81,6 +82,7 @@ class LocalCloud:
         self._runner = Runner(
             self.clients.ec2(), self._start_worker, self._registry, say, boot_seconds=options.boot_seconds
         )
+        self._scaling: Scaler | None = None
         self._web: list[Service] = []
         self._scaler: Service | None = None
         self._ready = False
@@ -170,6 +172,9 @@ class LocalCloud:
             self._emulators.await_ready(self._probe)
         with self._step("buckets, queues, launch template"):
             resources.create(self.clients, self.options.shared(), self.options.worker())
+        if self.options.fleet != "ec2":
+            with self._step("Auto Scaling group"):
+                self._create_group()
         with self._step("web tier"):
             self._web = [Service(partial(self._start_web, index), self._say) for index in range(len(self._public))]
             for service, port in zip(self._web, self._public, strict=True):
@@ -178,6 +183,14 @@ class LocalCloud:
             self._scaler = Service(self._start_scaler, self._say)
             self._await(self._scaler.child, self._has_fleet)
         self._ready = True
+
+    def _create_group(self) -> None:
+        options, name = self.options, self.options.group()
+        scaling = options.scaling() if options.fleet == "alarms" else None
+        group.create(self.clients, name, options.shared(), options.maximum, scaling)
+        if scaling:
+            clients = self.clients.autoscaling(), self.clients.cloudwatch()
+            self._scaling = Scaler(*clients, name, scaling, self._registry, self._say)
 
     def _has_fleet(self) -> bool:
         """The autoscaler has told the first web node of its fleet."""
@@ -193,6 +206,8 @@ class LocalCloud:
         for service in (*self._web, *([self._scaler] if self._scaler else [])):
             service.tick()
         self._runner.tick()
+        if self._scaling:
+            self._scaling.tick()
         now = self.state()
         if self._state_file and now != self._written:
             state.write(self._state_file, now)

@@ -1,6 +1,7 @@
-"""moto's server, with the two things put right that an autoscaler stands on; run by ``emulators``.
+"""moto's server, with the things put right that an autoscaler stands on; run by ``emulators``.
 
-EC2 launches up to MaxCount instances (moto: MinCount), and a repeated ClientToken launches nothing (moto: again).
+EC2 launches up to MaxCount instances (moto: MinCount), and a repeated ClientToken launches nothing (moto: again). For
+Auto Scaling groups see ``moto_groups``.
 """
 
 import logging
@@ -11,6 +12,8 @@ from typing import Any
 
 from moto import server
 from moto.ec2.responses.instances import InstanceResponse
+
+from skylens.local import moto_groups
 
 
 def faithful(launch: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -38,6 +41,7 @@ def faithful(launch: Callable[[Any], Any]) -> Callable[[Any], Any]:
 
 def main() -> None:
     InstanceResponse.run_instances = faithful(InstanceResponse.run_instances)  # type: ignore[assignment,method-assign]
+    moto_groups.install()
     logging.getLogger("werkzeug").setLevel(logging.ERROR)  # a line for every call: the runner makes five a second
     server.main(sys.argv[1:])
 

@@ -1,10 +1,13 @@
 """Which program each tier is, and the settings that it gets in the embedded cloud."""
 
+import math
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
+from skylens.alarms import Scaling, declared
 from skylens.errors import SettingsError
 from skylens.local.environment import REGION
 from skylens.settings import PREFIX, ScalerSettings, Settings, WebSettings, WorkerSettings
@@ -14,6 +17,9 @@ KINDS: Mapping[Tier, type[Settings]] = {"web": WebSettings, "worker": WorkerSett
 
 DRAIN_SECONDS = 5
 """How long a stopping web node waits for its clients: a person waits for Ctrl-C."""
+
+LEAVE_ALONE = ("deficit", "resident")
+"""Policies whose workers leave by themselves. A group launches with the template's user-data, so those tell when."""
 
 
 def program(tier: Tier) -> list[str]:
@@ -32,7 +38,8 @@ class Options:
     """From the launch call to the start of the instance's worker process."""
     idle_seconds: float = 3.0
     """How long an instance may be superfluous before it leaves."""
-    policy: str = "greedy"
+    fleet: str = "ec2"
+    policy: str = "foresight"
     model: str = "cifar10"
     deployment: str = "local"
     settings: Mapping[str, Mapping[str, object]] = field(default_factory=dict)
@@ -56,9 +63,11 @@ class Options:
         """``nodes``: internal address of each web node."""
         own = {
             "web_nodes": ",".join(nodes),
+            "fleet": self.fleet,
             "policy": self.policy,
             "minimum": 0,
             "maximum": self.maximum,
+            "minimum_bill_seconds": 0,
             "scale_in_seconds": self.idle_seconds,
             "idle_timeout": max(1.0, self.idle_seconds),
             "expected_boot_seconds": self.boot_seconds + 2,
@@ -67,8 +76,31 @@ class Options:
 
     def worker(self) -> dict[str, object]:
         """What the launch template's user-data say."""
-        own = {"model": self.model, "heartbeat_seconds": 1}
+        own: dict[str, object] = {"model": self.model, "heartbeat_seconds": 1}
+        if self.fleet == "asg" and self.policy in LEAVE_ALONE:
+            own["idle_timeout"] = max(1.0, self.idle_seconds)
         return self.common() | own | dict(self.settings.get("worker", {}))
+
+    def group(self) -> str:
+        """Name of the Auto Scaling group (fleets ``asg`` and ``alarms``)."""
+        return self._scaler().workers_group()
+
+    def scaling(self) -> Scaling:
+        """How AWS is to scale the group (fleet ``alarms``), by the settings that the tiers get."""
+        slots = int(str(self.worker().get("slots", 0))) or 4 * (os.cpu_count() or 1)
+        return declared(
+            deployment=self.deployment,
+            slots=slots,
+            acceptable_backlog=slots
+            * float(self._scaler().latency_goal)
+            / float(self._scaler().expected_service_seconds),
+            scale_in_periods=max(1, math.ceil(self.idle_seconds / 10)),
+        )
+
+    def _scaler(self) -> ScalerSettings:
+        """The autoscaler's settings, unchecked: as they were given, or by default."""
+        given: dict[str, Any] = self.scaler([])
+        return ScalerSettings.model_construct(**given)
 
 
 def variables(settings: Mapping[str, object]) -> dict[str, str]:

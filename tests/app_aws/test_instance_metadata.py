@@ -92,6 +92,8 @@ def test_it_knows_the_instance(metadata):
         ({TAG: "draining"}, "draining"),
         ({TAG: "draining\n"}, "draining"),
         ({TAG: "active"}, None),
+        ({TAG: "resident"}, "resident"),
+        ({TAG: "resident", SPOT: "{}"}, "spot"),
         ({SPOT: '{"action": "terminate", "time": "2030-01-01T00:00:00Z"}'}, "spot"),
         ({GROUP: "InService"}, None),
         ({GROUP: "Terminated"}, "autoscaling"),
@@ -102,6 +104,16 @@ def test_it_knows_the_instance(metadata):
 def test_a_notice_is_a_reason_and_the_most_urgent_comes_first(service, metadata, pages, notice):
     service.pages.update(pages)
     assert metadata.notice() == notice
+
+
+def test_a_resident_stays_one_while_the_metadata_are_silent(service, metadata):
+    service.pages[TAG] = "resident"
+    assert metadata.notice() == "resident"
+    service.broken = True
+    assert metadata.notice() == "resident"
+    service.broken = False
+    service.pages[TAG] = "draining"
+    assert metadata.notice() == "draining"
 
 
 def test_one_token_serves_many_questions(service, metadata):

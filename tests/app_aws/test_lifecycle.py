@@ -30,6 +30,7 @@ NEVER_SEEN = math.inf
         pytest.param(LEAVER, "draining", 30, NEVER_SEEN, "draining", id="a notice comes before all else"),
         pytest.param(RESIDENT, None, 9999, NEVER_SEEN, None, id="a resident stays"),
         pytest.param(RESIDENT, "draining", 0, None, "draining", id="a resident obeys a notice"),
+        pytest.param(LEAVER, "resident", 9999, NEVER_SEEN, None, id="one tagged as resident stays"),
         pytest.param(FOREVER, None, 9999, NEVER_SEEN, None, id="0 means never"),
     ],
 )

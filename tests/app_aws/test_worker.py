@@ -29,7 +29,7 @@ class Setting:
         self.gate.set()
         self.engine = self.bench.engine
         self.tally, self.events_queue = Tally(slots, clock), FakeQueue()
-        events = Events(self.events_queue, "i-1", self.tally, clock, 60)
+        events = Events(self.events_queue, "i-1", self.tally, clock, 60, lambda: None)
         events.start()
         events.say("launched")
         batcher = Batcher(self.infer, 4, 0.0)

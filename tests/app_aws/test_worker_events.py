@@ -1,5 +1,7 @@
 """The autoscaler hears of a worker in order, at once when it turns, and never at work's expense."""
 
+import itertools
+
 import pytest
 from parts import several, until
 
@@ -14,7 +16,8 @@ from skylens.messages import WorkerEvent, read
 class Setting:
     def __init__(self, every=60.0):
         self.queue, self.tally = FakeQueue(), Tally(4, Clock())
-        self.events = Events(self.queue, "i-1", self.tally, Clock(), every)
+        self.cpu = itertools.count(50, 12.5)
+        self.events = Events(self.queue, "i-1", self.tally, Clock(), every, lambda: next(self.cpu))
         self.events.start()
 
     def heard(self):
@@ -76,6 +79,15 @@ def test_many_turns_make_few_heartbeats(setting, monkeypatch):
         one.events.turned()
     one.events.close("done", 10)
     assert one.kinds() == ["ready", "stopped"]
+
+
+def test_only_a_heartbeat_tells_the_cpu_and_only_that_since_the_event_before(setting):
+    one = setting()
+    one.events.say("ready")
+    until(lambda: one.kinds() == ["ready"])
+    one.events.turned()
+    until(lambda: len(one.heard()) == 2)
+    assert [event.cpu for event in one.heard()] == [None, 62.5]
 
 
 def test_each_service_time_is_told_once(setting):

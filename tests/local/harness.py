@@ -33,6 +33,7 @@ from skylens.instances import ALIVE
 from skylens.local import state
 from skylens.local.clients import Clients
 
+SAMPLE_SECONDS = 0.1
 UP = [sys.executable, "-m", "skylens.cli", "up"]
 
 
@@ -167,6 +168,11 @@ class Cloud:
         )
         return [one["InstanceId"] for page in pages for group in page["Reservations"] for one in group["Instances"]]
 
+    def launched(self) -> set[str]:
+        """Each instance that there ever was, terminated ones included."""
+        pages = self.ec2.get_paginator("describe_instances").paginate()
+        return {one["InstanceId"] for page in pages for group in page["Reservations"] for one in group["Instances"]}
+
     def messages(self, queue: str) -> tuple[int, int]:
         """Visible and in-flight messages of ``requests``, ``requests-dead``, ``events`` or ``replies-<node>``."""
         url = self.sqs.get_queue_url(QueueName=f"{self.state.deployment}-{queue}")["QueueUrl"]
@@ -206,6 +212,21 @@ class Cloud:
         os.kill(before.pid, signal.SIGKILL)
         self.wait(lambda: self.state.scaler.restarts > before.restarts, 30, "the autoscaler is started again")
 
+    @contextmanager
+    def second_scaler(self, **variables: str):
+        """Another autoscaler with the settings of the first, as a ``Popen``; its log is ``scaler-2``.
+
+        ``variables``: of its environment, beside those of the first. Nobody starts it again when it dies.
+        """
+        environment = psutil.Process(self.state.scaler.pid).environ() | variables
+        with (self.logs / "scaler-2.log").open("wb") as log:
+            process = subprocess.Popen([*UP[:-1], "scaler"], env=environment, stdout=log, stderr=subprocess.STDOUT)
+        try:
+            yield process
+        finally:
+            process.terminate()
+            process.wait(30)
+
     # -- waiting and watching ---------------------------------------------------------------------------------------
 
     def wait(self, wanted: Callable[[], object], timeout: float, claim: str, *, watch: bool = True) -> None:
@@ -232,6 +253,8 @@ class Cloud:
 class FleetWatch:
     """Counts instances every 100 ms. ``samples``: seconds since the start, and instances that are not terminated.
 
+    The time of a sample is that of EC2's answer: what it shows had happened by then.
+
     Owns one thread, ended by ``stop``; if it dies, ``stop`` raises what killed it, so that no test passes unwatched.
     """
 
@@ -239,7 +262,13 @@ class FleetWatch:
         self._cloud, self._failure = cloud, None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="fleet-watch", daemon=True)
+        self._began = time.monotonic()
         self.samples: list[tuple[float, int]] = []
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since the start, as in ``samples``."""
+        return time.monotonic() - self._began
 
     @property
     def largest(self) -> int:
@@ -261,10 +290,12 @@ class FleetWatch:
             raise self._failure
 
     def _watch(self) -> None:
-        began = time.monotonic()
+        due = 0.0
         try:
-            while not self._done.wait(0.1):
-                self.samples.append((time.monotonic() - began, len(self._cloud.instances())))
+            while not self._done.wait(max(0.0, due - self.elapsed)):
+                due = self.elapsed + SAMPLE_SECONDS
+                count = len(self._cloud.instances())
+                self.samples.append((self.elapsed, count))
         except Exception as error:  # noqa: BLE001 - handed to the test by stop()
             self._failure = error
 

@@ -115,7 +115,7 @@ def test_a_sample_that_fails_says_why(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize(
     ("arguments", "said"),
-    [(["--model", "nosuch"], "there is no model 'nosuch'"), (["--policy", "nosuch"], "'greedy', 'deficit'")],
+    [(["--model", "nosuch"], "there is no model 'nosuch'"), (["--policy", "nosuch"], "'resident', 'deficit'")],
 )
 def test_what_no_tier_could_start_with_is_refused_before_anything_starts(arguments, said):
     ended = subprocess.run([*UP, *arguments], capture_output=True, text=True, timeout=60, check=False)

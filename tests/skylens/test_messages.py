@@ -69,6 +69,9 @@ MESSAGES = {
         service_times=(0.25, 0.5),
         reason="Spot notice",
     ),
+    "worker-event-cpu-v1": WorkerEvent(
+        kind="heartbeat", instance="i-0abc", at=1_700_000_000.0, in_flight=2, slots=8, done=40, cpu=62.5
+    ),
 }
 
 
