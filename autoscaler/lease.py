@@ -13,6 +13,8 @@ from skylens.store import Store
 KEY = "lease/autoscaler"
 ASK_EVERY = 1.0
 """Least seconds between two looks at a lease that somebody else holds."""
+INHERITED = 300.0
+"""Age in seconds of a lease above which EC2 shows by itself what its holder had launched."""
 
 
 class Held(Struct, frozen=True, kw_only=True):
@@ -23,7 +25,10 @@ class Held(Struct, frozen=True, kw_only=True):
     at: float = 0.0
     """Unix seconds by the owner's clock, for people."""
     launched: dict[str, float] = msgspec.field(default_factory=dict)
-    """The owner's launches that EC2 did not show yet (id -> Unix seconds), so that a successor counts them too."""
+    """The owner's instances (id -> Unix seconds of their launch): a successor counts each until EC2 says it ended.
+
+    So it launches nothing twice, although the first that EC2 shows it may lack some, or all.
+    """
 
 
 class Lease:
@@ -42,7 +47,7 @@ class Lease:
         self.term = 0
         """How often it was taken: a new number means that others may have acted in between."""
         self.inherited: dict[str, float] = {}
-        """The launches noted by whoever held it before."""
+        """The instances noted by whoever held it before, as ``Held.launched``."""
 
     @property
     def held(self) -> bool:
@@ -103,8 +108,9 @@ class Lease:
         before = _read(found.data) if found else Held()
         if found and before.owner not in {"", self._owner} and found.age <= self._seconds:
             return
-        if self._write({**before.launched, **launched}, found.etag if found else None):
-            self.inherited = before.launched
+        inherited = before.launched if found and found.age <= INHERITED else {}
+        if self._write({**inherited, **launched}, found.etag if found else None):
+            self.inherited = inherited
             self._since = self._renewed
             self.term += 1
 

@@ -1,8 +1,9 @@
 """The ways to run workers. Each fleet tells its instances and launches, drains and terminates some."""
 
 from collections.abc import Callable, Collection
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
+from autoscaler.observation import Observation
 from skylens.instances import Instance
 
 
@@ -10,11 +11,25 @@ class NoCapacityError(Exception):
     """Every place that instances may be launched in has refused lately."""
 
 
-class Fleet(Protocol):
-    """Calls raise what boto3 raises; none of them may be made without the lease, but ``instances`` and ``forget``."""
+class Look(NamedTuple):
+    """What AWS shows of the fleet. ``coming``: instances asked for that have no id yet; they count as pending."""
 
-    def instances(self, expected: Collection[str]) -> list[Instance]:
-        """Each instance that is not terminated, and of ``expected`` each that EC2 knows, terminated or not."""
+    instances: list[Instance]
+    coming: int = 0
+
+
+class Fleet(Protocol):
+    """Calls raise what boto3 raises. None of them may be made without the lease, but ``look`` and ``forget``."""
+
+    def look(self, expected: Collection[str]) -> Look | None:
+        """Each instance that is not terminated, and of ``expected`` each that EC2 knows, terminated or not.
+
+        A large fleet is looked at in steps, one a call: None until the step that completes the look.
+        """
+        ...
+
+    def no_capacity(self) -> float:
+        """Seconds until EC2 is asked for capacity again; 0 when some place has not refused lately."""
         ...
 
     def settle(self) -> list[str]:
@@ -22,18 +37,30 @@ class Fleet(Protocol):
         ...
 
     def launch(self, count: int, sure: Callable[[], bool]) -> list[str]:
-        """Launch up to ``count``; their ids. Raises NoCapacityError.
+        """Launch up to ``count``; the ids known by now. Raises NoCapacityError.
 
-        ``sure`` is asked right before each call of EC2: whether the lease outlasts it. If not, nothing is launched.
+        ``sure`` is asked right before each call of AWS: whether the lease outlasts it. If not, nothing is launched.
         """
+        ...
+
+    def call_off(self, count: int) -> int:
+        """Give up to ``count`` of the ``coming`` ones up; how many that were."""
         ...
 
     def drain(self, ids: list[str]) -> None:
         """Ask workers to finish and leave."""
         ...
 
+    def settle_in(self, one: str) -> None:
+        """Make an instance the resident one, whose worker does not leave for being idle."""
+        ...
+
     def terminate(self, one: str) -> None:
         """End an instance whose worker never came up or is lost."""
+        ...
+
+    def tend(self, seen: Observation) -> None:
+        """What this fleet needs each tick besides: publish its metric, clear away members that ended."""
         ...
 
     def forget(self) -> None:
