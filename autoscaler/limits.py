@@ -1,12 +1,14 @@
 """The clamps between a policy and the fleet. Pure; each one that bites names itself in the decision's reason."""
 
+import math
 from collections.abc import Callable
 
-from autoscaler.observation import DEMAND, EVENTS, QUEUE, Decision, Observation
+from autoscaler.observation import DEMAND, EVENTS, QUEUE, Decision, Observation, Spending
 from skylens.messages import Struct
 
 NEEDED_FOR_SCALE_IN = frozenset({DEMAND, QUEUE, EVENTS})
 """Without any of these, work may exist that nobody sees: no scale-in."""
+_ROUNDING = 1e-9
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -14,6 +16,12 @@ class Limits(Struct, frozen=True, kw_only=True):
     """Most instances launched in one decision."""
     scale_in_seconds: float
     """How long fewer must have been enough, without interruption."""
+    budget_per_hour: float = 0.0
+    """Most dollars an hour that the fleet may cost; 0 for any."""
+    budget_per_day: float = 0.0
+    """Most dollars from midnight to midnight UTC; 0 for any."""
+    minimum_bill: float = 60.0
+    """Seconds that an instance is billed for at least."""
 
 
 class Calm(Struct, frozen=True, kw_only=True):
@@ -26,54 +34,132 @@ class Calm(Struct, frozen=True, kw_only=True):
 def clamp(wanted: Decision, seen: Observation, limits: Limits, calm: Calm | None) -> tuple[Decision, Calm | None]:
     """The decision within the limits, and the calm to pass in next time.
 
-    The result is never above ``maximum`` less what is leaving, unless as many are active already.
+    The clamps come in this order: minimum, maximum, step, the budgets, capacity, stale sources, delay of scale-in. So
+    a budget is kept at the cost of the minimum, and the result is never above ``maximum``. A launch never takes the
+    whole fleet, those that leave included, above it either.
     """
-    desired, names = wanted.desired, []
+    desired, names, active = wanted.desired, [wanted.reason], seen.active
     for apply in _CLAMPS:
-        desired, name = apply(desired, seen, limits)
+        desired, name = apply(desired, seen, limits, active)
+        if name:
+            names.append(name)
+    desired, name, calm = _delay(desired, seen, limits, active, calm)
+    if name:
         names.append(name)
-    desired, name, calm = _delay(desired, seen, limits, calm)
-    reason = "; ".join([wanted.reason, *filter(None, [*names, name])])
-    return Decision(desired=desired, reason=reason), calm
+    return Decision(desired=desired, reason="; ".join(names)), calm
 
 
-def _minimum(desired: int, seen: Observation, _: Limits) -> tuple[int, str]:
+def _minimum(desired: int, seen: Observation, _: Limits, __: int) -> tuple[int, str]:
     if desired >= seen.minimum:
         return desired, ""
     return seen.minimum, f"minimum {seen.minimum}"
 
 
-def _step(desired: int, seen: Observation, limits: Limits) -> tuple[int, str]:
-    most = seen.active + limits.step
+def _maximum(desired: int, seen: Observation, _: Limits, active: int) -> tuple[int, str]:
+    """Leaving instances take room until they are gone, but nobody is made to leave for their sake."""
+    leaving = len(seen.workers) - active
+    most = min(seen.maximum, max(active, seen.maximum - leaving))
+    if desired <= most:
+        return desired, ""
+    return most, f"maximum {seen.maximum}" + (f" with {leaving} leaving" if leaving else "")
+
+
+def _step(desired: int, _: Observation, limits: Limits, active: int) -> tuple[int, str]:
+    most = active + limits.step
     return (desired, "") if desired <= most else (most, f"step {limits.step}")
 
 
-def _maximum(desired: int, seen: Observation, _: Limits) -> tuple[int, str]:
-    """Leaving instances take room until they are gone, but nobody is made to leave for their sake."""
-    most = min(seen.maximum, max(seen.active, seen.maximum - seen.leaving))
-    if desired <= most:
+def _per_hour(desired: int, seen: Observation, limits: Limits, active: int) -> tuple[int, str]:
+    """Launch only what the budget has room for, and shrink when those that stay cost more than all of it.
+
+    Instances that leave are paid for until they are gone, but nobody else has to leave for them.
+    """
+    budget = limits.budget_per_hour
+    if not budget:
         return desired, ""
-    return most, f"maximum {seen.maximum}" + (f" with {seen.leaving} leaving" if seen.leaving else "")
+    name, spending = f"budget {budget:.2f} $/h", seen.spending
+    if spending is None or spending.unpriced:
+        return _without_price(desired, active, name, spending)
+    staying = spending.hourly * active / len(seen.workers) if active else 0.0
+    if staying > budget + _ROUNDING:
+        most: float = math.floor(active * budget / staying + _ROUNDING)
+    else:
+        most = active + _affordable(budget - spending.hourly, spending.next_hourly)
+    return (desired, "") if desired <= most else (int(most), name)
 
 
-def _stale(desired: int, seen: Observation, _: Limits) -> tuple[int, str]:
-    unknown = sorted(seen.stale & NEEDED_FOR_SCALE_IN)
-    if desired >= seen.active or not unknown:
+def _per_day(desired: int, seen: Observation, limits: Limits, active: int) -> tuple[int, str]:
+    """Launch only what the rest of the day's budget can pay the minimum bill of; when none is left, only shrink."""
+    budget = limits.budget_per_day
+    if not budget:
         return desired, ""
-    return seen.active, f"no scale-in without {' and '.join(unknown)}"
+    name, spending = f"budget {budget:.2f} $/day", seen.spending
+    if spending is None or spending.unpriced:
+        return _without_price(desired, active, name, spending)
+    left = budget - spending.today
+    if left > 0:
+        most = active + _affordable(left, spending.next_hourly * limits.minimum_bill / 3600)
+    else:
+        most = min(active, seen.minimum)
+    return (desired, "") if desired <= most else (int(most), name)
 
 
-_CLAMPS: tuple[Callable[[int, Observation, Limits], tuple[int, str]], ...] = (_minimum, _maximum, _step, _stale)
+def _without_price(desired: int, active: int, name: str, spending: Spending | None) -> tuple[int, str]:
+    if desired <= active:
+        return desired, ""
+    return active, f"{name}: no price for {', '.join(spending.unpriced) if spending else 'any instance type'}"
 
 
-def _delay(desired: int, seen: Observation, limits: Limits, calm: Calm | None) -> tuple[int, str, Calm | None]:
+def _affordable(dollars: float, each: float) -> float:
+    """How many times ``each`` fits; a whole number, infinity for what costs nothing, 0 when all is spent already."""
+    if dollars < -_ROUNDING:
+        return 0
+    left = max(0.0, dollars)
+    return math.floor(left / each + _ROUNDING) if each > left * _ROUNDING else math.inf
+
+
+def _capacity(desired: int, seen: Observation, _: Limits, active: int) -> tuple[int, str]:
+    if desired <= active or not seen.no_capacity:
+        return desired, ""
+    return active, f"no capacity for {math.ceil(seen.no_capacity)} s more"
+
+
+def _stale(desired: int, seen: Observation, _: Limits, active: int) -> tuple[int, str]:
+    held, why = _held(seen, active)
+    if desired >= held or NEEDED_FOR_SCALE_IN.isdisjoint(seen.stale):
+        return desired, ""
+    return held, f"no scale-in without {' and '.join(sorted(seen.stale & NEEDED_FOR_SCALE_IN))}{why}"
+
+
+_CLAMPS: tuple[Callable[[int, Observation, Limits, int], tuple[int, str]], ...] = (
+    _minimum,
+    _maximum,
+    _step,
+    _per_hour,
+    _per_day,
+    _capacity,
+    _stale,
+)
+
+
+def _delay(
+    desired: int, seen: Observation, limits: Limits, active: int, calm: Calm | None
+) -> tuple[int, str, Calm | None]:
     """Hold the fleet until fewer were enough for long; then shrink to the most that was wanted meanwhile."""
-    if desired >= seen.active:
+    held, why = _held(seen, active)
+    if desired >= held:
         return desired, "", None
+    if calm and seen.at < calm.since:
+        calm = None  # the clock was set back
     calm = Calm(since=calm.since if calm else seen.at, most=max(desired, calm.most if calm else 0))
     waited = seen.at - calm.since
     if waited < limits.scale_in_seconds:
-        return seen.active, f"scale-in waits {limits.scale_in_seconds - waited:.0f} s more", calm
-    if calm.most >= seen.active:
-        return seen.active, "scale-in starts over: as many were wanted meanwhile", Calm(since=seen.at, most=desired)
+        return held, f"scale-in waits {limits.scale_in_seconds - waited:.0f} s more{why}", calm
+    if calm.most >= held:
+        return held, f"scale-in starts over: as many were wanted meanwhile{why}", Calm(since=seen.at, most=desired)
     return calm.most, "", None
+
+
+def _held(seen: Observation, active: int) -> tuple[int, str]:
+    """The fleet as it is, but for what exceeds the maximum: draining that loses no work."""
+    return (active, "") if active <= seen.maximum else (seen.maximum, f"; maximum {seen.maximum}")

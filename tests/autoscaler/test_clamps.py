@@ -1,10 +1,11 @@
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from msgspec.structs import replace
 from observations import observation
 
 from autoscaler.limits import Calm, Limits, clamp
-from autoscaler.observation import Decision
+from autoscaler.observation import Decision, Spending
 
 LIMITS = Limits(step=20, scale_in_seconds=10)
 
@@ -27,6 +28,11 @@ def clamped(desired, seen, limits=LIMITS, calm=None):
         (1, observation(idle=4, stale={"queue", "events"}), 4, "why; no scale-in without events and queue"),
         (6, observation(idle=4, stale={"demand"}), 6, "why"),
         (1, observation(idle=4), 4, "why; scale-in waits 10 s more"),
+        (6, replace(observation(idle=4), no_capacity=169.2), 4, "why; no capacity for 170 s more"),
+        (4, replace(observation(idle=4), no_capacity=169.2), 4, "why"),
+        (1, observation(idle=9, maximum=3), 3, "why; scale-in waits 10 s more; maximum 3"),
+        (1, observation(idle=9, maximum=3, stale={"demand"}), 3, "why; no scale-in without demand; maximum 3"),
+        (5, observation(idle=9, maximum=3, stale={"demand"}), 3, "why; maximum 3"),
     ],
 )
 def test_each_clamp_that_bites_names_itself(desired, seen, expected, reason):
@@ -37,6 +43,83 @@ def test_each_clamp_that_bites_names_itself(desired, seen, expected, reason):
 def test_the_step_limits_one_launch():
     decision, _ = clamped(10, observation(busy=3), Limits(step=2, scale_in_seconds=0))
     assert (decision.desired, decision.reason) == (5, "why; step 2")
+
+
+def spending(hourly=0.0, *, today=0.0, following=1.0, unpriced=()):
+    return Spending(hourly=hourly, today=today, next_hourly=following, unpriced=unpriced)
+
+
+def budgeted(desired, seen, money, **budgets):
+    limits = Limits(step=20, scale_in_seconds=0, **budgets)
+    decision, _ = clamped(desired, replace(seen, spending=money), limits)
+    return decision.desired, decision.reason.removeprefix("why").removeprefix("; ")
+
+
+@pytest.mark.parametrize(
+    ("desired", "seen", "money", "expected", "reason"),
+    [
+        pytest.param(5, observation(busy=3), spending(3), 5, "", id="within"),
+        pytest.param(9, observation(busy=3), spending(3), 6, "budget 6.50 $/h", id="as many as fit"),
+        pytest.param(9, observation(busy=3), spending(3, following=4), 3, "budget 6.50 $/h", id="the next is too dear"),
+        pytest.param(9, observation(), spending(0, following=0.65), 9, "", id="ten times a tenth fit"),
+        pytest.param(10, observation(), spending(0, following=0.65), 10, "", id="all of the budget"),
+        pytest.param(11, observation(), spending(0, following=0.65), 10, "budget 6.50 $/h", id="one more than all"),
+        pytest.param(9, observation(), spending(0, following=0), 9, "", id="for nothing"),
+        pytest.param(8, observation(busy=8), spending(16), 3, "budget 6.50 $/h", id="prices doubled"),
+        pytest.param(2, observation(busy=8), spending(16), 2, "", id="shrinks by itself"),
+        pytest.param(6, observation(busy=4, draining=4), spending(8), 4, "budget 6.50 $/h", id="paid until gone"),
+        pytest.param(4, observation(busy=4, draining=4), spending(8), 4, "", id="nobody leaves for the leaving"),
+        pytest.param(0, observation(minimum=9), spending(), 6, "minimum 9; budget 6.50 $/h", id="beats the minimum"),
+        pytest.param(9, observation(draining=2), spending(12), 0, "budget 6.50 $/h", id="the leaving cost it all"),
+    ],
+)
+def test_the_fleet_never_costs_more_an_hour_than_its_budget(desired, seen, money, expected, reason):
+    assert budgeted(desired, seen, money, budget_per_hour=6.5) == (expected, reason)
+
+
+@pytest.mark.parametrize(
+    ("desired", "seen", "money", "expected", "reason"),
+    [
+        pytest.param(9, observation(busy=3), spending(3, today=10), 9, "", id="plenty left"),
+        pytest.param(9, observation(busy=3), spending(3, today=19.9), 9, "", id="six could be paid for"),
+        pytest.param(10, observation(busy=3), spending(3, today=19.9), 9, "budget 20.00 $/day", id="but not seven"),
+        pytest.param(9, observation(busy=3), spending(3, today=19.99), 3, "budget 20.00 $/day", id="not even one"),
+        pytest.param(3, observation(busy=3), spending(3, today=19.99), 3, "", id="those there may stay"),
+        pytest.param(3, observation(busy=3, minimum=1), spending(3, today=20), 1, "budget 20.00 $/day", id="spent"),
+        pytest.param(3, observation(busy=3), spending(3, today=27), 0, "budget 20.00 $/day", id="overspent"),
+        pytest.param(2, observation(minimum=2), spending(0, today=20), 0, "budget 20.00 $/day", id="no launch at all"),
+    ],
+)
+def test_nothing_is_launched_that_the_days_budget_cannot_pay_for(desired, seen, money, expected, reason):
+    assert budgeted(desired, seen, money, budget_per_day=20) == (expected, reason)
+
+
+@pytest.mark.parametrize("budgets", [{"budget_per_hour": 6.5}, {"budget_per_day": 6.5}])
+@pytest.mark.parametrize(
+    ("money", "said"),
+    [
+        (spending(3, unpriced=("c98.large", "c99.large")), "no price for c98.large, c99.large"),
+        (None, "no price for any instance type"),
+    ],
+)
+def test_a_budget_without_a_price_launches_nothing_but_lets_go(budgets, money, said):
+    unit = "h" if "budget_per_hour" in budgets else "day"
+    seen = observation(busy=3)
+    assert budgeted(9, seen, money, **budgets) == (3, f"budget 6.50 $/{unit}: {said}")
+    assert budgeted(1, seen, money, **budgets) == (1, "")
+
+
+def test_without_a_budget_no_price_is_needed():
+    assert budgeted(9, observation(busy=3), spending(1e9, today=1e9, unpriced=("c99.large",))) == (9, "")
+
+
+def test_several_clamps_name_themselves_in_their_order():
+    seen = replace(observation(maximum=15, busy=3), spending=spending(3), no_capacity=20)
+    decision, _ = clamped(99, seen, Limits(step=10, scale_in_seconds=0, budget_per_hour=9, budget_per_day=0.05))
+    assert decision.reason == (
+        "why; maximum 15; step 10; budget 9.00 $/h; budget 0.05 $/day; no capacity for 20 s more"
+    )
+    assert decision.desired == 3
 
 
 def run(wanted, *, delay=10, active=8, stale_at=()):
@@ -71,13 +154,62 @@ def test_a_fleet_above_a_lowered_maximum_is_brought_down():
     assert decision.desired == 3
 
 
+def test_a_lowered_maximum_waits_neither_for_calm_nor_for_stale_sources():
+    decision, calm = clamped(1, observation(maximum=3, idle=9, stale={"demand"}))
+    assert decision.desired == 3
+    assert calm is None
+
+
 def test_a_fleet_that_shrank_by_itself_is_not_grown_by_an_old_calm():
     seen = observation(at=1000.0, busy=3)
     decision, calm = clamped(1, seen, calm=Calm(since=900.0, most=6))
     assert (decision.desired, calm) == (3, Calm(since=1000.0, most=1))
 
 
+@pytest.mark.parametrize("limits", [replace(LIMITS, budget_per_hour=1), replace(LIMITS, budget_per_day=1)])
+def test_what_costs_nothing_is_not_launched_either_when_more_than_the_budget_is_spent(limits):
+    seen = replace(observation(draining=2), spending=spending(hourly=2, today=2, following=0))
+    assert clamped(4, seen, limits)[0].desired == 0
+
+
 counts = st.integers(0, 12)
+
+
+dollars = st.floats(0, 20)
+
+
+@given(
+    desired=st.integers(0, 100),
+    limits=st.builds(
+        Limits,
+        step=st.integers(1, 30),
+        scale_in_seconds=st.integers(0, 20),
+        budget_per_hour=dollars,
+        budget_per_day=dollars,
+    ),
+    maximum=st.integers(1, 12),
+    busy=counts,
+    leaving=counts,
+    money=st.none() | st.builds(spending, dollars, today=dollars, following=dollars),
+    no_capacity=st.sampled_from([0.0, 5.0]),
+    stale=st.sampled_from([(), ("demand",)]),
+    calm=st.none() | st.builds(Calm, since=st.floats(900, 1000), most=counts),
+)
+def test_whatever_the_limits_the_result_is_never_above_the_maximum_and_a_launch_fits_them_all(
+    desired, limits, maximum, busy, leaving, money, no_capacity, stale, calm
+):
+    seen = observation(maximum=maximum, busy=busy, draining=leaving, stale=stale)
+    seen = replace(seen, spending=money, no_capacity=no_capacity)
+    decision, _ = clamped(desired, seen, limits, calm)
+    assert 0 <= decision.desired <= maximum
+    launched = decision.desired - seen.active
+    if launched > 0:
+        assert not no_capacity
+        assert launched <= limits.step
+        if limits.budget_per_hour:
+            assert money.hourly + launched * money.next_hourly <= limits.budget_per_hour + 1e-6
+        if limits.budget_per_day:
+            assert launched * money.next_hourly / 60 <= limits.budget_per_day - money.today + 1e-6
 
 
 @given(desired=st.integers(0, 100), maximum=st.integers(1, 12), busy=counts, pending=counts, leaving=counts)
