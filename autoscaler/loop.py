@@ -1,12 +1,14 @@
 """The loop: observe, decide, clamp, act, report; once a tick, never two at once."""
 
 import threading
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
-from autoscaler.fleets import Fleet, NoCapacityError
+from autoscaler.actor import Actor, Tools
+from autoscaler.fleets import Fleet
 from autoscaler.lease import Lease
 from autoscaler.limits import Calm, Limits, clamp
 from autoscaler.listener import Listener
+from autoscaler.memory import Memory
 from autoscaler.metrics import STATES, Metrics
 from autoscaler.nodes import Nodes
 from autoscaler.observation import ABLE, INSTANCES, Decision, Observation
@@ -14,7 +16,6 @@ from autoscaler.policies import Policy
 from autoscaler.roster import Roster
 from autoscaler.signals import Signals
 from autoscaler.trouble import Troubles
-from autoscaler.victims import choose
 from skylens import logs
 from skylens.clock import Clock
 from skylens.messages import FleetReport
@@ -22,6 +23,12 @@ from skylens.settings import ScalerSettings
 
 SAY_EVERY = 30.0
 """Longest time in seconds without a line of the decision log."""
+
+
+class Watcher(Protocol):
+    """Told of every tick, whether it acted or not."""
+
+    def saw(self, seen: Observation, wanted: Decision, allowed: Decision) -> None: ...
 
 
 class Parts(NamedTuple):
@@ -33,22 +40,30 @@ class Parts(NamedTuple):
     roster: Roster
     listener: Listener
     lease: Lease | None
+    memory: Memory
     nodes: Nodes
     metrics: Metrics
     troubles: Troubles
+    watchers: tuple[Watcher, ...] = ()
 
 
 class Loop:
     """Runs in the process's main thread and leaves the fleet as it is when it stops, or dies.
 
-    What needs the lease is done only while that outlasts the longest call: a launch ends before a standby takes over.
     Dying between a launch and its note in the lease is the worst moment: the successor then relies on EC2 showing the
     new instances within the time that the lease takes to run out.
     """
 
     def __init__(self, parts: Parts, settings: ScalerSettings, clock: Clock) -> None:
         self._parts, self._settings, self._clock = parts, settings, clock
-        self._limits = Limits(step=settings.step, scale_in_seconds=settings.scale_in_seconds)
+        self._limits = Limits(
+            step=settings.step,
+            scale_in_seconds=settings.scale_in_seconds,
+            budget_per_hour=settings.budget_per_hour,
+            budget_per_day=settings.budget_per_day,
+            minimum_bill=settings.minimum_bill_seconds,
+        )
+        self._actor = Actor(Tools(parts.fleet, parts.roster, parts.lease, parts.metrics, parts.troubles), clock)
         self._log = logs.get("autoscaler")
         self._calm: Calm | None = None
         self._term: int | None = None
@@ -89,21 +104,33 @@ class Loop:
 
     def leave(self) -> None:
         """Let another autoscaler take over at once, unless it could not know of a launch whose answer was lost."""
-        if self._parts.lease is not None and self._parts.lease.held and self._settle():
+        if self._parts.lease is not None and self._parts.lease.held and self._actor.settle():
+            self._parts.listener.listen(on=False)
+            self._parts.memory.save()
             with self._parts.troubles.aws("lease"):
-                self._parts.lease.release(self._parts.roster.unseen())
+                self._parts.lease.release(self._parts.roster.launches())
 
     def tick(self) -> None:
         if not self._lead():
             return
-        settled = self._settle()
+        settled = self._actor.settle()
         seen = self._parts.signals.observe()
         wanted = self._parts.policy.decide(seen)
         allowed, self._calm = clamp(wanted, seen, self._limits, self._calm)
         if settled and self._may_act(seen):
-            self._give_up()
-            self._resize(allowed.desired, seen)
+            self._act(allowed.desired, seen)
         self._report(seen, wanted, allowed)
+        for watcher in self._parts.watchers:
+            watcher.saw(seen, wanted, allowed)
+        self._parts.memory.tick()
+
+    def _act(self, desired: int, seen: Observation) -> None:
+        self._actor.give_up(self._settings.boot_timeout, self._parts.listener.hearing)
+        if self._settings.fleet != "alarms":
+            self._actor.resize(desired, seen)
+        if self._settings.policy == "resident":
+            self._actor.keep_resident(seen)
+        self._actor.tend(seen)
 
     def _lead(self) -> bool:
         """Keep, take or lose the lease; whether to go on. A dry run always does, and takes no events."""
@@ -111,7 +138,7 @@ class Loop:
         if lease is None:
             return True
         with self._parts.troubles.aws("lease"):
-            lease.keep(self._parts.roster.unseen())
+            lease.keep(self._parts.roster.launches())
         term = lease.term if lease.held else 0
         if term != self._term:
             self._term = term
@@ -127,6 +154,7 @@ class Loop:
         self._calm = None
         if leading:
             self._parts.roster.launched(lease.inherited)
+            self._parts.memory.load()
 
     def _may_act(self, seen: Observation) -> bool:
         """The lease is ours, and EC2 was looked at since it is: what the one before launched is counted."""
@@ -135,74 +163,6 @@ class Loop:
             lease is not None and lease.held and INSTANCES not in seen.stale and seen.ages[INSTANCES] <= lease.held_for
         )
 
-    def _sure(self) -> bool:
-        """The lease is ours for longer than a call takes; renewed for that, but not taken: others may have acted."""
-        lease = self._parts.lease
-        if lease is None:
-            return False
-        with self._parts.troubles.aws("lease"):
-            lease.refresh(self._parts.roster.unseen())
-        return lease.outlasts_call
-
-    def _settle(self) -> bool:
-        """Learn what came of a launch whose answer was lost; False while that is unknown."""
-        if not self._sure():
-            return False
-        with self._parts.troubles.aws("launch"):
-            at = self._clock.now()
-            self._note_launched(self._parts.fleet.settle(), at)
-            return True
-        return False
-
-    def _resize(self, desired: int, seen: Observation) -> None:
-        change = desired - seen.active
-        if change > 0:
-            self._launch(change)
-        elif change < 0:
-            self._drain(choose(seen.workers, -change))
-
-    def _launch(self, count: int) -> None:
-        troubles, at = self._parts.troubles, self._clock.now()
-        try:
-            with troubles.aws("launch"):
-                self._note_launched(self._parts.fleet.launch(count, self._sure), at)
-            troubles.say("capacity", "")
-        except NoCapacityError as error:
-            troubles.say("capacity", "none", str(error))
-
-    def _note_launched(self, ids: list[str], at: float) -> None:
-        """Count them from now on, and tell a successor at once."""
-        if not ids:
-            return
-        self._parts.roster.launched(dict.fromkeys(ids, at))
-        self._parts.metrics.launches.inc(len(ids))
-        if self._parts.lease is not None:
-            with self._parts.troubles.aws("lease"):
-                self._parts.lease.renew(self._parts.roster.unseen())
-
-    def _drain(self, ids: list[str]) -> None:
-        if ids and self._sure():
-            with self._parts.troubles.aws("drain"):
-                self._parts.fleet.drain(ids)
-                self._parts.roster.drained(ids)
-                self._parts.metrics.drains.inc(len(ids))
-                self._log.info("fleet.drained", instances=ids)
-
-    def _give_up(self) -> None:
-        overdue = self._parts.roster.overdue(self._settings.boot_timeout, self._parts.listener.hearing)
-        for why, ids in overdue._asdict().items():
-            for one in ids:
-                if self._sure():
-                    self._terminate(one, why)
-
-    def _terminate(self, one: str, why: str) -> None:
-        """Each by itself: one that may not be terminated must not keep the others."""
-        with self._parts.troubles.aws(f"terminate {one}"):
-            self._parts.fleet.terminate(one)
-            self._parts.roster.ended(one)
-            self._parts.metrics.terminations.labels(why=why).inc()
-            self._log.warning(f"instance.{why}", instance=one)
-
     def _report(self, seen: Observation, wanted: Decision, allowed: Decision) -> None:
         self._measure(seen, allowed)
         self._say(seen, wanted, allowed)
@@ -210,7 +170,7 @@ class Loop:
             return
         report = FleetReport(
             at=seen.at,
-            policy=self._settings.policy,
+            policy="alarms" if self._settings.fleet == "alarms" else self._settings.policy,
             desired=allowed.desired,
             minimum=seen.minimum,
             maximum=seen.maximum,

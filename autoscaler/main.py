@@ -1,32 +1,32 @@
 """``skylens scaler``: the one place of this tier that reads the world and builds real clients."""
 
 import argparse
-import os
 import signal
-import socket
 import threading
-import uuid
+from contextlib import nullcontext
+from pathlib import Path
 
-from autoscaler.fleets.ec2 import Ec2Fleet
-from autoscaler.lease import Lease
-from autoscaler.listener import Listener
-from autoscaler.loop import Loop, Parts
+from rich.console import Console
+
+from autoscaler import prices
+from autoscaler.assembly import assemble
+from autoscaler.loop import Loop, Watcher
 from autoscaler.metrics import Metrics
 from autoscaler.nodes import WebNodes
-from autoscaler.policies import make
-from autoscaler.roster import Roster
-from autoscaler.signals import Signals, Sources
+from autoscaler.record import Recorder, check
 from autoscaler.trouble import Troubles
+from autoscaler.watch import Watch, showing, terminal
 from skylens import logs
 from skylens.aws import Aws
 from skylens.clock import Clock
-from skylens.instances import Ec2Instances
+from skylens.errors import SettingsError
 from skylens.queues import SqsQueue, SqsQueues
 from skylens.settings import ScalerSettings, load
-from skylens.store import S3Store
 
 STOPS = {signal.SIGTERM, signal.SIGINT}
 RETRY = 2.0
+QUEUE_SECONDS = 2.0
+"""Longest that a tick waits for SQS's counts; the lease has to outlast it."""
 
 DESCRIPTION = """\
 Size the fleet of EC2 workers to the demand that the web nodes counted. Everything is set by environment variables;
@@ -43,63 +43,67 @@ The decision log has a line whenever the decision changes, and every 30 seconds:
 old: instances working or coming up now; desired: what the policy wants; new: what the limits allow, and what is done.
 
 With --dry-run nothing is launched, drained or terminated, no lease is taken and no worker event is read, so it may
-run beside the acting autoscaler; workers then show as booting, since only their events tell busy from idle."""
+run beside the acting autoscaler; workers then show as booting, since only their events tell busy from idle.
+
+With --watch the terminal shows the fleet by state, the demand, the last minutes, stale sources and the last decisions,
+drawn anew twice a second until Ctrl-C. With --record FILE each second that was seen is a line `timestamp,count` there,
+about 2 MB a day; an autoscaler on standby records nothing.
+
+examples:
+  skylens scaler                                 act, with the log on standard output
+  skylens scaler --watch --dry-run               look over the acting autoscaler's shoulder
+  skylens scaler --record arrivals.csv           keep what `skylens simulate --trace arrivals.csv` replays
+
+exit status: 0 stopped by a signal, 1 a fault (start it anew), 2 wrong usage or setting"""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.description, parser.epilog = DESCRIPTION, EPILOG
     parser.add_argument("--dry-run", action="store_true", help="decide and log, but launch, drain and end nothing")
+    parser.add_argument("--watch", action="store_true", help="draw what it sees and decides, in place of the log")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="where the log goes with --watch; appended to")
+    parser.add_argument("--record", type=Path, metavar="FILE", help="append the images that arrive in each second")
 
 
 def run(args: argparse.Namespace) -> int:
     """Run until stopped. 0 after a signal; 1 when the events thread died, so that the service manager starts anew."""
     settings = load(ScalerSettings, **({"dry_run": True} if args.dry_run else {}))
+    table, console = prices.of(settings), _console(args)
+    if args.record:
+        check(args.record)
     logs.configure(settings.log_level, settings.log_format, "scaler")
     stop = _stop_on_signals()
     log, metrics, clock = logs.get("autoscaler"), Metrics(), Clock()
     if settings.metrics_listen:
         metrics.serve(settings.metrics_listen)
     troubles, aws = Troubles(metrics), Aws(settings.region)
-    queues = _find_queues(settings, SqsQueues(aws.sqs(), aws.sqs_polling()), troubles, stop)
+    queues = _find_queues(settings, SqsQueues(aws.sqs_once(QUEUE_SECONDS), aws.sqs_polling()), troubles, stop)
     if queues is None:
         return 0
-    requests, events = queues
-    roster = Roster(clock)
     nodes = WebNodes(settings.web_nodes)
-    lease = Lease(S3Store(aws.s3(), settings.bucket("state")), owner(), settings.lease_seconds, clock)
-    instances = Ec2Instances(aws.ec2(lease.call_seconds), settings.deployment, settings.template(), user_data(settings))
-    fleet = Ec2Fleet(instances, settings.subnets, clock)
-    listener = Listener(events, roster, troubles, clock)
-    sources = Sources(nodes=nodes, requests=requests, fleet=fleet, roster=roster, listener=listener)
-    parts = Parts(
-        signals=Signals(sources, settings, troubles, clock),
-        policy=make(settings),
-        fleet=fleet,
-        roster=roster,
-        listener=listener,
-        lease=None if settings.dry_run else lease,
-        nodes=nodes,
-        metrics=metrics,
-        troubles=troubles,
-    )
+    parts = assemble(settings, aws, queues, table, nodes, metrics, troubles, clock)
+    watch = Watch(settings, parts.lease, clock)
+    watchers: list[Watcher] = [
+        *([watch] if console else []),
+        *([Recorder(args.record, troubles)] if args.record else []),
+    ]
+    parts = parts._replace(watchers=tuple(watchers))
     log.info("scaler.started", policy=settings.policy, maximum=settings.maximum, dry_run=settings.dry_run)
-    listener.start()
-    Loop(parts, settings, clock).run(stop)
-    listener.stop()
+    parts.listener.start()
+    with showing(watch, console, args.log) if console else nullcontext():
+        Loop(parts, settings, clock).run(stop)
+    parts.listener.stop()
     nodes.close()
     log.info("scaler.stopped", asked=stop.is_set())
     return 0 if stop.is_set() else 1
 
 
-def owner() -> str:
-    """A name for the lease that no other process ever has."""
-    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
-
-
-def user_data(settings: ScalerSettings) -> str:
-    """What workers start with besides the launch template's own user-data."""
-    return f"SKYLENS_IDLE_TIMEOUT={settings.idle_timeout:g}\n" if settings.policy == "deficit" else ""
+def _console(args: argparse.Namespace) -> Console | None:
+    """What to draw on; None without ``--watch``."""
+    if args.log and not args.watch:
+        raise SettingsError(f"--log {args.log} goes with --watch; without that the log is on standard output")
+    return terminal() if args.watch else None
 
 
 def _stop_on_signals() -> threading.Event:

@@ -16,7 +16,26 @@ QUEUE = "queue"
 INSTANCES = "instances"
 """Source of ``workers``: EC2."""
 EVENTS = "events"
-"""Source of the workers' ``in_flight``, ``done``, busy or idle, ``slots`` and boot times: the events queue."""
+"""Source of the workers' ``in_flight``, ``done``, busy or idle, and ``slots``: the events queue."""
+CPU = "cpu"
+"""Source of ``cpu``: the workers' events, or CloudWatch."""
+BOOTS = "boots"
+"""Source of ``boot_seconds``: launches of the past. Never stale, but without an age it is the operator's guess."""
+SERVICE = "service"
+"""Source of ``service_seconds``: images of the past. Never stale, but without an age there was none."""
+
+
+class Spending(Struct, frozen=True, kw_only=True):
+    """Dollars, as the price table tells them."""
+
+    hourly: float
+    """Per hour, of all instances that are not gone."""
+    today: float
+    """Since midnight UTC."""
+    next_hourly: float
+    """Per hour, of one more instance."""
+    unpriced: tuple[str, ...] = ()
+    """Instance types in use, or next to be launched, whose price is not known; the sums are without them."""
 
 
 class Observation(Struct, frozen=True, kw_only=True):
@@ -39,11 +58,17 @@ class Observation(Struct, frozen=True, kw_only=True):
     minimum: int
     maximum: int
     slots: int
-    """Images one worker takes at once."""
+    """Images one worker takes at once, as told last; 4 until one told."""
     boot_seconds: float
-    """Expected seconds from launch call to a ready worker."""
+    """Expected seconds from launch call to a ready worker; as set until one was measured, which ``ages`` tells."""
     service_seconds: float
     """Mean seconds of work per image; 0 until measured."""
+    cpu: float | None = None
+    """Mean percent of their processors that the able workers use; None until told, and of none."""
+    no_capacity: float = 0.0
+    """Seconds until EC2 is asked for capacity again; 0 when some place is open."""
+    spending: Spending | None = None
+    """None where nobody adds up."""
     stale: frozenset[str] = frozenset()
     """Sources (the constants above) that did not answer."""
     ages: dict[str, float] = msgspec.field(default_factory=dict)

@@ -1,60 +1,39 @@
 """Every instance that is not gone, as EC2 shows it and as its worker tells."""
 
+import math
 import threading
-from collections import deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Literal, NamedTuple
+from typing import NamedTuple
 
+from autoscaler.experience import Experience, Lessons
+from autoscaler.fleets import Look
+from autoscaler.member import Member, Pulse, state, worker
 from skylens.clock import Clock
 from skylens.instances import ALIVE, Instance
 from skylens.messages import Worker, WorkerEvent
 
-HEARTBEAT = 5.0
-"""Seconds between two heartbeats of a worker by default."""
-SILENT = 4 * HEARTBEAT
-"""Seconds after which a worker's last word on its work is no longer believed."""
 LOST = 300.0
 """Seconds of silence after which a running instance is given up."""
 UNSEEN = 300.0
 """How long EC2 may not show an instance that is alive: after its launch, or in a moment of inconsistency."""
 GRACE = 60.0
 """Seconds of listening before a missing ``ready`` means anything."""
-DEFAULT_SLOTS = 4
-RECENT_BOOTS, RECENT_SERVICE_TIMES = 20, 500
 
-State = Literal["pending", "booting", "ready", "busy", "idle", "draining", "stopping"]
-
-
-@dataclass
-class _Member:
-    """``state``: EC2's word, empty until EC2 shows it; ``missing``: since when EC2 does not, None if it does."""
-
-    launched: float
-    missing: float | None
-    state: str = ""
-    draining: bool = False
-    ended: bool = False
-    measured: bool = False
-
-
-@dataclass
-class _Pulse:
-    """The last word of one worker. ``at``: by its own clock; ``heard``, ``ready``: by SQS's; Unix seconds."""
-
-    at: float = 0.0
-    heard: float = 0.0
-    ready: float | None = None
-    up: bool = False
-    draining: bool = False
-    stopped: bool = False
-    in_flight: int = 0
-    done: int = 0
+_SILENCE = Pulse()
+"""Of a worker that was never heard; never written to."""
 
 
 class Overdue(NamedTuple):
     never_ready: list[str]
     lost: list[str]
+
+
+class Told(NamedTuple):
+    """``percent``: mean of what workers told; ``age``: seconds since the oldest of these words."""
+
+    percent: float
+    age: float
 
 
 @dataclass
@@ -66,46 +45,52 @@ class Roster:
 
     clock: Clock
     _looked: float = 0.0
-    _members: dict[str, _Member] = field(default_factory=dict)
-    _pulses: dict[str, _Pulse] = field(default_factory=dict)
-    _boots: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_BOOTS))
-    _service: deque[float] = field(default_factory=lambda: deque(maxlen=RECENT_SERVICE_TIMES))
-    _slots: int = DEFAULT_SLOTS
+    _members: dict[str, Member] = field(default_factory=dict)
+    _pulses: dict[str, Pulse] = field(default_factory=dict)
+    _experience: Experience = field(default_factory=Experience)
+    _coming: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def launched(self, launches: Mapping[str, float]) -> None:
-        """Count instances (id -> Unix seconds of the launch call) from now on, although EC2 may not show them yet."""
+        """Count instances (id -> Unix seconds of the launch call) from now on, although EC2 may not show them.
+
+        They may be launched just now, or taken over from who acted before: whatever their age, EC2 gets its time to
+        show them.
+        """
         with self._lock:
+            now = self.clock.now()
             for one, at in launches.items():
-                self._members.setdefault(one, _Member(at, missing=at))
+                self._members.setdefault(one, Member(at, missing=now)).missing = now
 
     def members(self) -> list[str]:
         with self._lock:
             return list(self._members)
 
-    def unseen(self) -> dict[str, float]:
-        """Launched instances that EC2 has not shown yet, as ``launched`` takes them."""
+    def launches(self) -> dict[str, float]:
+        """Every member (id -> Unix seconds of its launch), as ``launched`` takes them."""
         with self._lock:
-            return {one: member.launched for one, member in self._members.items() if not member.state}
+            return {one: member.launched for one, member in self._members.items()}
 
     def drained(self, ids: Iterable[str]) -> None:
         with self._lock:
             for one in ids:
-                self._members[one].draining = True
+                self._members[one].draining, self._members[one].drained = True, self.clock.now()
 
     def ended(self, one: str) -> None:
         with self._lock:
             self._members[one].ended = True
 
-    def look(self, shown: Iterable[Instance]) -> None:
+    def look(self, look: Look) -> None:
         """Take in what EC2 shows. Gone is who EC2 says is terminated, or who it has not shown for ``UNSEEN``.
 
-        After as long without a look it starts over: EC2 forgets who ended meanwhile, and shows the others.
+        After as long without a look it starts over: EC2 forgets who ended meanwhile, and shows the others. Only those
+        that ``launched`` named since then are waited for.
         """
         with self._lock:
-            now, known = self.clock.now(), {instance.id: instance for instance in shown}
+            now, known = self.clock.now(), {instance.id: instance for instance in look.instances}
+            self._coming = look.coming
             if now - self._looked > UNSEEN:
-                self._members = {one: member for one, member in self._members.items() if not member.state}
+                self._members = {one: member for one, member in self._members.items() if member.missing is not None}
             self._looked = now
             for one, instance in known.items():
                 self._show(one, instance)
@@ -119,9 +104,7 @@ class Roster:
         if instance.state not in ALIVE:
             self._members.pop(one, None)
             return
-        member = self._members.setdefault(one, _Member(instance.launched, missing=None))
-        member.state, member.missing = instance.state, None
-        member.draining = member.draining or instance.draining
+        self._members.setdefault(one, Member(instance.launched, missing=None)).show(instance, self.clock.now())
         self._measure(one)
 
     def _miss(self, one: str, now: float) -> None:
@@ -133,40 +116,41 @@ class Roster:
     def hear(self, event: WorkerEvent, sent: float) -> None:
         """Take in a worker's event; it may come late, twice or out of order. ``sent``: Unix seconds by SQS's clock."""
         with self._lock:
-            pulse = self._pulses.setdefault(event.instance, _Pulse())
-            if event.kind == "ready" and pulse.ready is None:
-                pulse.ready = sent
+            pulse = self._pulses.setdefault(event.instance, Pulse())
+            pulse.note_ready(event, sent)
+            pulse.heard = max(sent, pulse.heard)
+            if event.kind == "ready":
                 self._measure(event.instance)
-            if event.at <= pulse.at:
-                return
-            pulse.at, pulse.heard = event.at, max(sent, pulse.heard)
-            pulse.in_flight, pulse.done = event.in_flight, event.done
-            pulse.up = event.kind != "launched"
-            pulse.stopped = event.kind == "stopped"
-            pulse.draining = event.kind == "draining" or (event.kind == "heartbeat" and pulse.draining)
-            self._slots = event.slots or self._slots
-            self._service.extend(event.service_times)
+            if event.at > pulse.at:
+                pulse.hear(event, sent)
+                self._experience.worked(event.service_times, event.slots, sent)
 
     def _measure(self, one: str) -> None:
         """Note the boot time once both its ends are known."""
         member, pulse = self._members.get(one), self._pulses.get(one)
         if member and pulse and pulse.ready is not None and not member.measured:
             member.measured = True
-            self._boots.append(max(0.0, pulse.ready - member.launched))
+            self._experience.booted(pulse.ready - member.launched, pulse.ready)
 
     def workers(self) -> tuple[Worker, ...]:
         with self._lock:
-            return tuple(self._worker(one, member) for one, member in self._members.items())
+            now, pulses = self.clock.now(), self._pulses
+            coming = [Worker(instance="", state="pending", age=0.0)] * self._coming
+            return (
+                *[worker(one, member, pulses.get(one, _SILENCE), now) for one, member in self._members.items()],
+                *coming,
+            )
 
-    def _worker(self, one: str, member: _Member) -> Worker:
-        pulse, now = self._pulses.get(one, _Pulse()), self.clock.now()
-        return Worker(
-            instance=one,
-            state=_state(member, pulse, now),
-            age=max(0.0, now - member.launched),
-            in_flight=pulse.in_flight,
-            done=pulse.done,
-        )
+    def cpu(self) -> Told | None:
+        """Over the able workers that told it lately; None when none did."""
+        with self._lock:
+            now, told, oldest = self.clock.now(), [], math.inf
+            for one, member in self._members.items():
+                pulse = self._pulses.get(one, _SILENCE)
+                if pulse.cpu is not None and state(member, pulse, now) in {"busy", "idle"}:
+                    told.append(pulse.cpu)
+                    oldest = min(oldest, pulse.heard)
+        return Told(sum(told) / len(told), max(0.0, now - oldest)) if told else None
 
     def overdue(self, boot_timeout: float, hearing: float) -> Overdue:
         """Instances that EC2 shows as up but that never got ready in time, or fell silent for ``LOST``.
@@ -178,7 +162,7 @@ class Roster:
             for one, member in self._members.items():
                 if member.ended or member.state not in {"pending", "running"}:
                     continue
-                pulse = self._pulses.get(one, _Pulse())
+                pulse = self._pulses.get(one, _SILENCE)
                 if pulse.up:
                     lost.extend([one] * (min(hearing, now - pulse.heard) > LOST))
                 elif hearing > GRACE and now - member.launched > boot_timeout:
@@ -188,26 +172,27 @@ class Roster:
     def boot_seconds(self, default: float) -> float:
         """The 90th percentile of the recent boots, or ``default`` until one was measured."""
         with self._lock:
-            boots = sorted(self._boots)
-        return boots[-(-9 * len(boots) // 10) - 1] if boots else default
+            return self._experience.boot_seconds(default)
 
     def service_seconds(self) -> float:
         """Mean seconds of work per image as the workers tell; 0 until one told."""
         with self._lock:
-            return sum(self._service) / len(self._service) if self._service else 0.0
+            return self._experience.service_seconds()
 
     def slots(self) -> int:
         with self._lock:
-            return self._slots
+            return self._experience.slots
 
+    def measured_at(self) -> tuple[float | None, float | None]:
+        """Unix seconds of the latest boot and of the latest service time; None for one that was never measured."""
+        with self._lock:
+            return self._experience.boots_at, self._experience.service_at
 
-def _state(member: _Member, pulse: _Pulse, now: float) -> State:
-    """A worker heard of lately is busy or idle; one that fell silent is merely ``ready``."""
-    if member.ended or pulse.stopped or member.state in {"shutting-down", "stopping", "stopped"}:
-        return "stopping"
-    if member.draining or pulse.draining:
-        return "draining"
-    if pulse.up:
-        heard = now - pulse.heard <= SILENT
-        return ("busy" if pulse.in_flight else "idle") if heard else "ready"
-    return "booting" if member.state == "running" else "pending"
+    def learned(self) -> Lessons:
+        with self._lock:
+            return self._experience.learned()
+
+    def learn(self, lessons: Lessons) -> None:
+        """Take what was learned before in place of what is known."""
+        with self._lock:
+            self._experience.learn(lessons)

@@ -1,12 +1,24 @@
-"""Makes one Observation each tick, from the web nodes, SQS, EC2 and the workers' events."""
+"""Makes one Observation each tick, from the web nodes, SQS, EC2, the workers' events and CloudWatch."""
 
 from typing import NamedTuple
 
-from autoscaler.demand import DemandView
+from autoscaler.cpu import FleetCpu, MeasuredCpu, Metric, Reading, ToldCpu
+from autoscaler.demand import Counted, DemandView
 from autoscaler.fleets import Fleet
+from autoscaler.ledger import Accounts
 from autoscaler.listener import Listener
 from autoscaler.nodes import Nodes
-from autoscaler.observation import DEMAND, EVENTS, INSTANCES, QUEUE, Observation
+from autoscaler.observation import (
+    ABLE,
+    BOOTS,
+    CPU,
+    DEMAND,
+    EVENTS,
+    INSTANCES,
+    QUEUE,
+    SERVICE,
+    Observation,
+)
 from autoscaler.roster import Roster
 from autoscaler.trouble import Troubles
 from skylens.clock import Clock
@@ -15,16 +27,24 @@ from skylens.settings import ScalerSettings
 
 LOOK_EVERY = 1.0
 COUNT_EVERY = 5.0
+OLDEST_LOOK = 60.0
+"""Seconds after which what EC2 showed is stale, although the steps of a look go on."""
 
 
 class Sources(NamedTuple):
-    """Where the signals come from. ``requests``: the queue whose counts are the cross-check."""
+    """Where the signals come from.
+
+    ``requests``: the queue whose counts are the cross-check; ``accounts``: None to add up no money; ``metric``: where
+    the CPU is measured, None for the workers' own words.
+    """
 
     nodes: Nodes
     requests: Queue
     fleet: Fleet
     roster: Roster
     listener: Listener
+    accounts: Accounts | None = None
+    metric: Metric | None = None
 
 
 class _Source:
@@ -42,8 +62,12 @@ class _Source:
         self._asked, self.stale = now, True
         return True
 
-    def ok(self, now: float) -> None:
-        self.answered, self.stale = now, False
+    def older_than(self, seconds: float, now: float) -> bool:
+        return self.answered is not None and now - self.answered > seconds
+
+    def ok(self, now: float | None) -> None:
+        """It answered, and what it said is of ``now``; None for never yet."""
+        self.answered, self.stale = now, now is None
 
 
 class Signals:
@@ -53,28 +77,36 @@ class Signals:
         self._from, self._settings, self._troubles, self._clock = sources, settings, troubles, clock
         self._demand = DemandView(settings.web_nodes)
         self._queue, self._instances = _Source(COUNT_EVERY), _Source(LOOK_EVERY)
+        self._look_began: float | None = None
+        self._cpu: FleetCpu = ToldCpu(sources.roster, clock)
+        if sources.metric:
+            self._cpu = MeasuredCpu(sources.metric, troubles, clock)
 
     def observe(self) -> Observation:
         self._ask_nodes()
         self._count_queue()
         self._look()
-        roster, settings = self._from.roster, self._settings
-        counted = self._demand.counted(self._clock.ticks())
+        at, roster, settings = self._clock.now(), self._from.roster, self._settings
+        counted, workers = self._demand.counted(self._clock.ticks()), roster.workers()
+        cpu = self._cpu.read([worker.instance for worker in workers if worker.state in ABLE])
         return Observation(
-            at=self._clock.now(),
+            at=at,
             outstanding=counted.outstanding,
             oldest=counted.oldest,
             arrivals=counted.arrivals,
             completions=counted.completions,
             queue=self._demand.queue,
-            workers=roster.workers(),
+            workers=workers,
             minimum=settings.minimum,
             maximum=settings.maximum,
             slots=roster.slots(),
             boot_seconds=roster.boot_seconds(settings.expected_boot_seconds),
             service_seconds=roster.service_seconds() or counted.service_seconds,
-            stale=self._stale(demand=not counted.trusted),
-            ages=self._ages(),
+            cpu=cpu.percent,
+            no_capacity=self._from.fleet.no_capacity(),
+            spending=self._from.accounts.spending(workers, at) if self._from.accounts else None,
+            stale=self._stale(counted, cpu),
+            ages=self._ages(counted, cpu, at),
         )
 
     def _ask_nodes(self) -> None:
@@ -90,30 +122,40 @@ class Signals:
                 self._queue.ok(self._clock.ticks())
 
     def _look(self) -> None:
-        """What EC2 shows was true when asked, at the latest."""
-        asked = self._clock.ticks()
-        if self._instances.due(asked):
-            with self._troubles.aws("instances"):
-                roster = self._from.roster
-                roster.look(self._from.fleet.instances(roster.members()))
-                self._instances.ok(asked)
+        """What EC2 shows was true when the look began, at the latest."""
+        asked, roster = self._clock.ticks(), self._from.roster
+        if not self._instances.due(asked):
+            return
+        began, self._look_began = self._look_began or asked, None
+        with self._troubles.aws("instances"):
+            look = self._from.fleet.look(roster.members())
+            if look is None:
+                self._look_began = began
+            else:
+                roster.look(look)
+            self._instances.ok(self._instances.answered if look is None else began)
 
-    def _stale(self, *, demand: bool) -> frozenset[str]:
+    def _stale(self, counted: Counted, cpu: Reading) -> frozenset[str]:
         listener = self._from.listener
         silent = {
-            DEMAND: demand,
+            DEMAND: not counted.trusted,
             QUEUE: self._queue.stale,
-            INSTANCES: self._instances.stale,
+            INSTANCES: self._instances.stale or self._instances.older_than(OLDEST_LOOK, self._clock.ticks()),
             EVENTS: listener.listening and listener.deaf,
+            CPU: cpu.stale,
         }
         return frozenset(name for name, is_silent in silent.items() if is_silent)
 
-    def _ages(self) -> dict[str, float]:
-        now = self._clock.ticks()
+    def _ages(self, counted: Counted, cpu: Reading, at: float) -> dict[str, float]:
+        now, (booted, worked) = self._clock.ticks(), self._from.roster.measured_at()
+        demand = self._demand.age(now)
         ages = {
-            DEMAND: self._demand.age(now),
+            DEMAND: demand,
             QUEUE: None if self._queue.answered is None else now - self._queue.answered,
             INSTANCES: None if self._instances.answered is None else now - self._instances.answered,
             EVENTS: self._from.listener.age,
+            CPU: cpu.age,
+            BOOTS: None if booted is None else max(0.0, at - booted),
+            SERVICE: max(0.0, at - worked) if worked is not None else demand if counted.service_seconds else None,
         }
         return {name: age for name, age in ages.items() if age is not None}

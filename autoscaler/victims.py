@@ -9,8 +9,11 @@ _ORDER = {"idle": 0, "pending": 1, "booting": 1, "busy": 2, "ready": 3}
 
 
 def choose(workers: Iterable[Worker], count: int) -> list[str]:
-    """Up to ``count`` instance ids, those with the least to lose first; ones already leaving are passed over."""
-    able = sorted((worker for worker in workers if worker.state in _ORDER), key=_cost)
+    """Up to ``count`` instance ids, those with the least to lose first.
+
+    Ones that are leaving already, or have no id yet, are passed over.
+    """
+    able = sorted((worker for worker in workers if worker.instance and worker.state in _ORDER), key=_cost)
     return [worker.instance for worker in able[:count]]
 
 

@@ -8,18 +8,21 @@ from dataclasses import dataclass, field
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from autoscaler.fleets.ec2 import Ec2Fleet
+from autoscaler.fleets.ec2 import Ec2Fleet, places
 from autoscaler.lease import Lease
+from autoscaler.ledger import Accounts
 from autoscaler.listener import Listener
 from autoscaler.loop import Loop, Parts
+from autoscaler.memory import Memory, Minds
 from autoscaler.metrics import Metrics
 from autoscaler.policies import make
+from autoscaler.prices import Prices
 from autoscaler.roster import Roster
 from autoscaler.signals import Signals, Sources
 from autoscaler.trouble import Troubles
 from skylens.clock import FakeClock
 from skylens.fakes import FakeInstances, FakeQueue, FakeStore
-from skylens.instances import Instance
+from skylens.instances import ANYWHERE, Instance, Place
 from skylens.messages import Demand, FleetReport, WorkerEvent, encode
 from skylens.queues import Counts
 from skylens.settings import ScalerSettings
@@ -47,8 +50,8 @@ class Ec2(FakeInstances):
             return []
         return shown
 
-    def launch(self, count: int, token: str, subnet: str = "", user_data: str = "") -> list[str]:
-        ids = super().launch(count, token, subnet, user_data)
+    def launch(self, count: int, token: str, place: Place = ANYWHERE, user_data: str = "") -> list[str]:
+        ids = super().launch(count, token, place, user_data)
         self.peak = max(self.peak, len(self.alive))
         if self.lose:
             self.lose -= 1
@@ -139,8 +142,10 @@ class World:
         self.autoscalers: list[Autoscaler] = []
 
     def autoscaler(self, **settings: object) -> "Autoscaler":
+        """Of policy ``greedy``, whose numbers are easy to tell, unless the settings say another."""
         self.made += 1
-        made = Autoscaler(self, f"scaler-{self.made}", ScalerSettings(web_nodes=NODE, **settings))
+        chosen = ScalerSettings(**{"web_nodes": NODE, "policy": "greedy", **settings})
+        made = Autoscaler(self, f"scaler-{self.made}", chosen)
         self.autoscalers.append(made)
         return made
 
@@ -195,7 +200,8 @@ class World:
 
     def _say(self, one: str, kind: str) -> None:
         at, in_flight = self.clock.now(), self.machines[one].in_flight
-        event = WorkerEvent(kind=kind, instance=one, at=at, in_flight=in_flight, slots=self.slots)
+        cpu = 100 * in_flight / self.slots if kind == "heartbeat" else None
+        event = WorkerEvent(kind=kind, instance=one, at=at, in_flight=in_flight, slots=self.slots, cpu=cpu)
         self.events.send(encode(event))
 
 
@@ -208,17 +214,21 @@ class Autoscaler:
         troubles = Troubles(self.metrics)
         self.roster = Roster(clock)
         self.listener = Listener(world.events, self.roster, troubles, clock)
-        self.fleet = Ec2Fleet(world.ec2, settings.subnets, clock)
-        sources = Sources(world.web, world.requests, self.fleet, self.roster, self.listener)
+        self.fleet = Ec2Fleet(world.ec2, places((), settings.subnets, spot=False), clock)
+        accounts = Accounts(Prices(settings.prices), settings.instance_types)
+        sources = Sources(world.web, world.requests, self.fleet, self.roster, self.listener, accounts)
         self.lease = None if settings.dry_run else Lease(world.store, owner, settings.lease_seconds, clock)
         self.signals = Signals(sources, settings, troubles, clock)
+        self.policy = make(settings)
+        minds = Minds(self.roster, accounts, self.policy, settings.policy)
         parts = Parts(
             signals=self.signals,
-            policy=make(settings),
+            policy=self.policy,
             fleet=self.fleet,
             roster=self.roster,
             listener=self.listener,
             lease=self.lease,
+            memory=Memory(world.store, self.lease, minds, troubles, clock),
             nodes=world.web,
             metrics=self.metrics,
             troubles=troubles,

@@ -1,7 +1,9 @@
+import threading
 import time
 
 from botocore.exceptions import EndpointConnectionError
 
+from autoscaler.fleets import Look
 from autoscaler.listener import Listener
 from autoscaler.metrics import Metrics
 from autoscaler.roster import Roster
@@ -20,7 +22,7 @@ class Stage:
         self.clock = clock or self.fake.clock()
         self.queue = FakeQueue(self.clock)
         self.roster = Roster(self.clock)
-        self.roster.look([Instance("i-1", "running", self.clock.now(), draining=False)])
+        self.roster.look(Look([Instance("i-1", "running", self.clock.now(), draining=False)]))
         self.listener = Listener(self.queue, self.roster, Troubles(Metrics()), self.clock)
 
     def beat(self, at=None):
@@ -47,6 +49,31 @@ def test_the_thread_hears_events_while_told_to_and_stops():
     until(lambda: stage.state() == "idle")
     until(lambda: not stage.queue.messages)
     stage.listener.stop()
+    assert not stage.listener.alive
+
+
+def test_helpers_take_events_while_there_are_many_and_each_is_heard_once():
+    stage = Stage(Clock())
+    heard, takers = [], set()
+    receive = stage.queue.receive
+
+    def slow(most, wait):
+        taken = receive(most, wait)
+        if taken:
+            takers.add(threading.current_thread().name)
+            time.sleep(0.01)
+        return taken
+
+    stage.queue.receive = slow
+    stage.roster.hear = lambda event, _: heard.append(event.at)
+    for number in range(1, 501):
+        stage.beat(number)
+    stage.listener.listen(on=True)
+    stage.listener.start()
+    until(lambda: not stage.queue.messages)
+    stage.listener.stop()
+    assert sorted(heard) == list(range(1, 501))
+    assert len(takers) > 1
     assert not stage.listener.alive
 
 

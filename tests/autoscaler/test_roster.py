@@ -1,3 +1,4 @@
+from autoscaler.fleets import Look
 from autoscaler.roster import Roster
 from skylens.clock import FakeClock
 from skylens.instances import Instance
@@ -15,7 +16,7 @@ class Stage:
         self.roster = Roster(self.clock.clock())
 
     def look(self, *instances):
-        self.roster.look(instances)
+        self.roster.look(Look(list(instances)))
 
     def event(self, kind, *, at=None, one="i-1", in_flight=0, slots=0, service=()):
         now = self.clock.now()
@@ -84,7 +85,35 @@ def test_a_launch_that_ended_before_ec2_showed_it_is_gone_when_ec2_says_so():
     stage.roster.launched({"i-1": CLOCK0})
     stage.look(instance(state="terminated"))
     assert stage.states() == {}
-    assert stage.roster.unseen() == {}
+    assert stage.roster.launches() == {}
+
+
+def test_old_instances_that_are_taken_over_count_until_ec2_had_its_time_to_show_them():
+    stage = Stage()
+    stage.roster.launched({"i-1": CLOCK0 - 7200, "i-2": CLOCK0 - 7200})
+    stage.look()
+    stage.clock.sleep(300)
+    stage.look(instance("i-2"))
+    assert stage.states() == {"i-1": "pending", "i-2": "booting"}
+    stage.clock.sleep(1)
+    stage.look(instance("i-2"))
+    assert stage.states() == {"i-2": "booting"}
+
+
+def test_taken_over_again_after_a_long_time_they_still_count():
+    stage = Stage()
+    stage.look(instance("i-1"), instance("i-gone"))
+    stage.clock.sleep(1000)
+    stage.roster.launched({"i-1": CLOCK0})
+    stage.look()
+    assert set(stage.states()) == {"i-1"}
+
+
+def test_an_instance_taken_over_that_ended_meanwhile_does_not_count():
+    stage = Stage()
+    stage.roster.launched({"i-1": CLOCK0 - 7200})
+    stage.look(instance(state="terminated"))
+    assert stage.states() == {}
 
 
 def test_after_a_long_time_without_a_look_only_what_is_shown_and_launches_not_shown_yet_count():
@@ -161,6 +190,55 @@ def test_a_boot_is_measured_although_ec2_shows_the_instance_after_its_ready_even
     stage.event("ready")
     stage.look(instance())
     assert stage.roster.boot_seconds(60) == 9
+
+
+def test_a_worker_that_starts_anew_on_its_instance_is_no_boot():
+    stage = Stage()
+    stage.look(instance())
+    stage.clock.sleep(100)
+    stage.event("heartbeat")
+    stage.clock.sleep(3500)
+    stage.event("launched")
+    stage.clock.sleep(5)
+    stage.event("ready")
+    assert (stage.roster.boot_seconds(60), stage.roster.measured_at()[0]) == (60, None)
+    assert stage.states() == {"i-1": "idle"}
+
+
+def test_a_ready_event_that_comes_after_the_first_heartbeat_ends_the_boot():
+    stage = Stage()
+    stage.look(instance())
+    stage.clock.sleep(20)
+    stage.event("heartbeat", at=CLOCK0 + 12)
+    stage.event("ready", at=CLOCK0 + 10)
+    assert stage.roster.boot_seconds(60) == 20
+
+
+def test_measurements_carry_the_time_of_the_latest():
+    stage = Stage()
+    assert stage.roster.measured_at() == (None, None)
+    stage.look(instance())
+    stage.clock.sleep(10)
+    stage.event("ready", service=(0.1,))
+    stage.clock.sleep(10)
+    stage.event("heartbeat", service=(0.2,))
+    stage.clock.sleep(10)
+    stage.event("heartbeat")
+    assert stage.roster.measured_at() == (CLOCK0 + 10, CLOCK0 + 20)
+
+
+def test_what_was_learned_takes_the_place_of_what_is_known_and_is_learned_on():
+    one, other = Stage(), Stage()
+    for stage, boot in ((one, 10), (other, 40)):
+        stage.look(instance())
+        stage.clock.sleep(boot)
+        stage.event("ready", slots=boot, service=(boot / 100,))
+    other.roster.learn(one.roster.learned())
+    assert (other.roster.boot_seconds(60), other.roster.service_seconds(), other.roster.slots()) == (10, 0.1, 10)
+    other.roster.launched({"i-2": other.clock.now()})
+    other.clock.sleep(30)
+    other.event("ready", one="i-2", service=(0.3,))
+    assert (other.roster.boot_seconds(60), round(other.roster.service_seconds(), 6)) == (30, 0.2)
 
 
 def test_slots_and_service_times_are_what_the_workers_tell():

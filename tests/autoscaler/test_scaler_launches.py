@@ -64,7 +64,10 @@ def test_no_capacity_anywhere_is_survived_said_once_and_tried_again_after_three_
     world.web.outstanding = 8
     with structlog.testing.capture_logs() as lines:
         world.seconds(100)
-    assert [line["subnet"] for line in lines if line["event"] == "fleet.capacity"] == ["subnet-a", "subnet-b"]
+    assert [line["place"] for line in lines if line["event"] == "fleet.capacity"] == [
+        "the template's type in subnet-a",
+        "the template's type in subnet-b",
+    ]
     assert [line["kind"] for line in lines if line.get("what") == "capacity"] == ["none"]
     world.ec2.capacity = 100
     world.seconds(81)

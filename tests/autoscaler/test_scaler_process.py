@@ -4,75 +4,32 @@ import base64
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
-from pathlib import Path
 
-import boto3
-import httpx2
+import moto_cloud
 import pytest
+from moto_cloud import AWS, serving_moto, template, until
 from web_node import Node, serving
 
+from autoscaler.assembly import owner, user_data
 from autoscaler.lease import KEY, Held
-from autoscaler.main import owner, user_data
 from skylens.instances import Ec2Instances
 from skylens.messages import Demand, decode, encode
 from skylens.settings import ScalerSettings
 
-AWS = {"AWS_ACCESS_KEY_ID": "x", "AWS_SECRET_ACCESS_KEY": "x", "AWS_DEFAULT_REGION": "us-east-1"}
-
-
-def until(condition):
-    deadline = time.monotonic() + 60
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited for a minute"
-        time.sleep(0.1)
-    return found
-
 
 @pytest.fixture(scope="module")
 def moto():
-    """Address of moto's server, alive for this module."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    program = Path(sys.executable).with_name("moto_server")
-    environment = {**os.environ, "MOTO_EC2_LOAD_DEFAULT_AMIS": "false"}
-    with subprocess.Popen(
-        [program, "-H", "127.0.0.1", "-p", str(port)],
-        env=environment,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    ) as server:
-        address = f"http://127.0.0.1:{port}"
-        until(lambda: answers(f"{address}/moto-api/"))
+    with serving_moto() as address:
         yield address
-        server.terminate()
-
-
-def answers(url):
-    try:
-        return httpx2.get(url, timeout=5, trust_env=False).status_code == 200
-    except httpx2.HTTPError:
-        return False
 
 
 @pytest.fixture
-def client(moto, monkeypatch):
+def client(moto):
     """Makes boto3 clients of the emulator."""
-    for name, value in AWS.items():
-        monkeypatch.setenv(name, value)
-    return lambda service: boto3.client(service, endpoint_url=moto)
-
-
-def template(ec2, name, lines="SKYLENS_MODEL=cifar10\n"):
-    encoded = base64.b64encode(lines.encode()).decode()
-    ec2.create_launch_template(
-        LaunchTemplateName=name,
-        LaunchTemplateData={"ImageId": "ami-00000000000000000", "InstanceType": "c7i.large", "UserData": encoded},
-    )
+    return lambda service: moto_cloud.client(service, moto)
 
 
 def given(ec2, instance):
@@ -100,7 +57,7 @@ def test_what_is_gone_is_passed_over(client):
     ec2 = client("ec2")
     template(ec2, "gone-worker")
     instances = Ec2Instances(ec2, "gone", "gone-worker")
-    (one,) = instances.launch(1, "token")
+    (one,) = instances.launch(1, "gone")
     instances.drain(["i-0123456789abcdef0", one])
     assert [instance.draining for instance in instances.all()] == [True]
     for each in ("i-0123456789abcdef0", one):
@@ -112,7 +69,7 @@ def test_who_is_expected_is_shown_as_terminated_even_without_tags_and_a_stranger
     ec2 = client("ec2")
     template(ec2, "ended-worker")
     instances = Ec2Instances(ec2, "ended", "ended-worker")
-    (ended,), (alive,) = instances.launch(1, "a"), instances.launch(1, "b")
+    (ended,), (alive,) = instances.launch(1, "ended"), instances.launch(1, "alive")
     instances.terminate(ended)
     ec2.delete_tags(Resources=[ended])
     unknown = [f"i-{number:017x}" for number in range(300)]
@@ -123,9 +80,9 @@ def test_who_is_expected_is_shown_as_terminated_even_without_tags_and_a_stranger
 def test_user_data_given_at_launch_come_after_the_templates_own(client):
     ec2 = client("ec2")
     template(ec2, "data-worker", "SKYLENS_MODEL=cifar10\nSKYLENS_IDLE_TIMEOUT=0")
-    plain = Ec2Instances(ec2, "data", "data-worker").launch(1, "a")
+    plain = Ec2Instances(ec2, "data", "data-worker").launch(1, "plain")
     instances = Ec2Instances(ec2, "data", "data-worker", "SKYLENS_IDLE_TIMEOUT=30\n")
-    more = instances.launch(1, "b", user_data=instances.user_data())
+    more = instances.launch(1, "more", user_data=instances.user_data())
     assert given(ec2, plain[0]) == "SKYLENS_MODEL=cifar10\nSKYLENS_IDLE_TIMEOUT=0"
     assert given(ec2, more[0]) == "SKYLENS_MODEL=cifar10\nSKYLENS_IDLE_TIMEOUT=0\nSKYLENS_IDLE_TIMEOUT=30\n"
 
@@ -166,6 +123,7 @@ def scaler(moto, web, deployment, *arguments):
         "SKYLENS_DEPLOYMENT": deployment,
         "SKYLENS_WEB_NODES": web.url,
         "SKYLENS_TICK_SECONDS": "0.1",
+        "SKYLENS_POLICY": "greedy",
     }
     command = "import sys; from skylens.cli import main; sys.exit(main())"
     return subprocess.Popen(

@@ -81,5 +81,5 @@ def test_nobody_is_told_to_leave_when_the_lease_is_over_by_then():
     scaler = world.autoscaler(minimum=1)
     world.seconds(2)
     world.clock.sleep(11)
-    scaler.loop._drain(world.ec2.alive)
+    scaler.loop._actor._drain(world.ec2.alive)
     assert "drain" not in [name for name, _ in world.ec2.script.calls]

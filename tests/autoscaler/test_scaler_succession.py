@@ -1,5 +1,6 @@
 """One autoscaler acts at a time: what one does is known to, or waited for by, the next."""
 
+import pytest
 from scaler_world import UNREACHABLE, World, refusing, slow_web
 
 from skylens.aws import Aws
@@ -30,6 +31,32 @@ def test_an_autoscaler_killed_between_a_launch_and_its_answer_launches_nothing_t
     world.autoscaler(maximum=10)
     world.seconds(30)
     assert (world.launches, world.alive) == (10, 10)
+
+
+@pytest.mark.parametrize("age", [10, 400])
+def test_a_successor_that_ec2_shows_nothing_at_first_counts_what_its_predecessor_had(age):
+    world = World(speed=0)
+    first = world.autoscaler(maximum=10)
+    world.web.outstanding = 24
+    world.seconds(age)
+    first.dies()
+    world.autoscaler(maximum=10)
+    world.ec2.hidden = 5
+    world.seconds(30)
+    assert (world.launches, world.ec2.peak) == (6, 6)
+
+
+def test_a_successor_replaces_what_ended_before_its_first_look():
+    world = World(speed=0)
+    first = world.autoscaler(maximum=6)
+    world.web.outstanding = 24
+    world.seconds(400)
+    first.dies()
+    for one in world.ec2.alive[:2]:
+        world.ec2.ends(one)
+    world.autoscaler(maximum=6)
+    world.seconds(15)
+    assert (world.launches, world.alive, world.ec2.peak) == (8, 6, 6)
 
 
 def test_a_stopped_autoscaler_hands_over_at_once_and_tells_what_ec2_does_not_show_yet():

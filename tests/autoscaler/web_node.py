@@ -44,6 +44,8 @@ def serving(node):
     with node:
         thread = threading.Thread(target=node.serve_forever, kwargs={"poll_interval": 0.01})
         thread.start()
-        yield node
-        node.shutdown()
-        thread.join()
+        try:
+            yield node
+        finally:
+            node.shutdown()
+            thread.join()

@@ -1,0 +1,72 @@
+"""Builds the autoscaler's parts from its settings, with real clients of AWS."""
+
+import os
+import socket
+import uuid
+
+from autoscaler.fleets import make as fleets
+from autoscaler.lease import Lease
+from autoscaler.ledger import Accounts
+from autoscaler.listener import Listener
+from autoscaler.loop import Parts
+from autoscaler.memory import Memory, Minds
+from autoscaler.metrics import Metrics
+from autoscaler.nodes import Nodes
+from autoscaler.policies import make
+from autoscaler.prices import Prices
+from autoscaler.roster import Roster
+from autoscaler.signals import Signals, Sources
+from autoscaler.trouble import Troubles
+from skylens.aws import Aws
+from skylens.clock import Clock
+from skylens.cloudwatch import AwsCloudWatch
+from skylens.queues import Queue
+from skylens.settings import ScalerSettings
+from skylens.store import S3Store
+
+
+def assemble(
+    settings: ScalerSettings,
+    aws: Aws,
+    queues: tuple[Queue, Queue],
+    prices: Prices,
+    nodes: Nodes,
+    metrics: Metrics,
+    troubles: Troubles,
+    clock: Clock,
+) -> Parts:
+    """All parts of the loop; none of them has started. ``queues``: of requests and of events."""
+    requests, events = queues
+    store, roster, policy = S3Store(aws.s3(), settings.bucket("state")), Roster(clock), make(settings)
+    lease = None if settings.dry_run else Lease(store, owner(), settings.lease_seconds, clock)
+    call_seconds = settings.lease_seconds / 2
+    fleet = fleets.make(settings, aws, call_seconds, user_data(settings), clock)
+    listener = Listener(events, roster, troubles, clock)
+    accounts = Accounts(prices, settings.instance_types)
+    metric = None
+    if settings.cpu_source == "cloudwatch":
+        metric = AwsCloudWatch(aws.cloudwatch(call_seconds), settings.deployment, clock)
+    sources = Sources(nodes, requests, fleet, roster, listener, accounts, metric)
+    return Parts(
+        signals=Signals(sources, settings, troubles, clock),
+        policy=policy,
+        fleet=fleet,
+        roster=roster,
+        listener=listener,
+        lease=lease,
+        memory=Memory(store, lease, Minds(roster, accounts, policy, settings.policy), troubles, clock),
+        nodes=nodes,
+        metrics=metrics,
+        troubles=troubles,
+    )
+
+
+def owner() -> str:
+    """A name for the lease that no other process ever has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{uuid.uuid4().hex[:8]}"
+
+
+def user_data(settings: ScalerSettings) -> str:
+    """What workers start with besides the launch template's own user-data."""
+    leaves = settings.policy in {"deficit", "resident"}
+    return f"SKYLENS_IDLE_TIMEOUT={settings.idle_timeout:g}\n" if leaves else ""
