@@ -1,6 +1,10 @@
 """``skylens settings``: every setting of every tier, with its variable, default, allowed values and meaning."""
 
 import argparse
+import difflib
+import os
+import re
+import sys
 from typing import Any, NamedTuple
 
 from rich import box
@@ -8,7 +12,8 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from skylens.settings import PREFIX, TIERS, Settings
+from skylens.errors import SettingsError
+from skylens.settings import PREFIX, TIERS, ScalerSettings, Settings, WebSettings, WorkerSettings, load
 
 EPILOG = """\
 A setting is an environment variable, or a file of that name in the systemd credentials directory.
@@ -16,7 +21,9 @@ A setting is an environment variable, or a file of that name in the systemd cred
 examples:
   SKYLENS_MAXIMUM=50 skylens scaler
   skylens settings --markdown > settings.md
+  cat shared.env web.env | skylens settings --check web
 """
+CHECKED: dict[str, type[Settings]] = {"web": WebSettings, "worker": WorkerSettings, "scaler": ScalerSettings}
 
 
 class Row(NamedTuple):
@@ -30,9 +37,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
     parser.epilog = EPILOG
     parser.add_argument("--markdown", action="store_true", help="as Markdown tables, as in docs/settings.md")
+    parser.add_argument(
+        "--check",
+        metavar="TIER",
+        choices=CHECKED,
+        help="read SKYLENS_NAME=value lines from standard input; exit 2 and say what is wrong, were TIER started so",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
+    if args.check:
+        for name in [name for name in os.environ if name.startswith(PREFIX) or name == "CREDENTIALS_DIRECTORY"]:
+            del os.environ[name]  # what this shell has set, TIER will not be started with
+        check(CHECKED[args.check], sys.stdin.read())
+        return 0
     if args.markdown:
         print(markdown(), end="")
         return 0
@@ -45,6 +63,31 @@ def run(args: argparse.Namespace) -> int:
             table.add_row(*(Text(cell) for cell in row))
         console.print(table)
     return 0
+
+
+def check(tier: type[Settings], lines: str) -> None:
+    """Raises SettingsError when ``tier`` would not start with these lines, or knows one of the names not at all."""
+    given: dict[str, str] = {}
+    for number, line in enumerate(lines.splitlines(), 1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        match = re.fullmatch(rf"{PREFIX}([A-Z0-9_]+)=(.*)", line.strip())
+        if not match:
+            raise SettingsError(f"line {number} should read {PREFIX}NAME=value: {line[:80]!r}")
+        given[match[1].lower()] = match[2].strip()
+    for name in given:
+        if name not in tier.model_fields:
+            raise SettingsError(f"{PREFIX}{name.upper()} is not a setting of this tier{_instead(tier, name)}")
+    load(tier, **given)
+
+
+def _instead(tier: type[Settings], name: str) -> str:
+    """What may have been meant: a setting of that name elsewhere, or one of nearly that name here."""
+    others = [word for word, other in CHECKED.items() if name in other.model_fields]
+    if others:
+        return f"; it is one of {', '.join(others)}"
+    near = difflib.get_close_matches(name, tier.model_fields, n=1)
+    return f"; did you mean {PREFIX}{near[0].upper()}?" if near else ""
 
 
 def sections() -> list[tuple[str, list[Row]]]:
