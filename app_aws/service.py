@@ -18,7 +18,7 @@ from app_aws.receiver import Receiver
 from app_aws.tally import Tally
 from app_aws.task import Recogniser
 from app_aws.worker import Parts, Worker
-from skylens import logs
+from skylens import logs, systemd
 from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
@@ -26,6 +26,7 @@ from skylens.errors import UnavailableError
 from skylens.queues import SqsQueues
 from skylens.settings import WorkerSettings, load
 from skylens.store import S3Store
+from skylens.systemd import Notifier
 
 log = logs.get(__name__)
 _SLOTS_PER_CORE = 4
@@ -35,12 +36,14 @@ def run() -> int:
     """Work until there is a reason to leave; 0 when all that was taken is answered. Raises SkylensError at start."""
     clock = Clock()
     began = clock.ticks()
+    notifier = Notifier(os.environ, os.getpid(), clock)
+    systemd.forget(os.environ)
     metadata = Metadata(os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", ""), clock)
     instance = metadata.instance_id()
     settings = _settings(metadata.user_data() if instance else {})
     logs.configure(settings.log_level, settings.log_format, "worker")
     try:
-        worker = _build(settings, metadata, instance, clock)
+        worker = _build(settings, metadata, instance, clock, notifier)
     except AWS_ERRORS as error:
         raise UnavailableError(f"deployment {settings.deployment} cannot be reached: {explain(error)}") from error
     _on_signals(worker)
@@ -55,7 +58,9 @@ def _settings(user_data: Mapping[str, str]) -> WorkerSettings:
     return load(WorkerSettings)
 
 
-def _build(settings: WorkerSettings, metadata: Metadata, instance: str | None, clock: Clock) -> Worker:
+def _build(
+    settings: WorkerSettings, metadata: Metadata, instance: str | None, clock: Clock, notifier: Notifier
+) -> Worker:
     """Everything wired together. ``launched`` goes out while the model loads."""
     cores = os.cpu_count() or 1
     slots = settings.slots or _SLOTS_PER_CORE * cores
@@ -95,6 +100,7 @@ def _build(settings: WorkerSettings, metadata: Metadata, instance: str | None, c
         clock,
         look_seconds=settings.metadata_seconds,
         patience=settings.visibility_timeout,
+        notifier=notifier,
     )
 
 

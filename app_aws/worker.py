@@ -11,8 +11,9 @@ from app_aws.leases import Leases
 from app_aws.lifecycle import URGENT, AutoscalerLease, Rules, reason_to_leave, wants_lease
 from app_aws.receiver import Receiver
 from app_aws.tally import Tally
-from skylens import logs
+from skylens import logs, systemd
 from skylens.clock import Clock
+from skylens.systemd import Notifier
 
 log = logs.get(__name__)
 _STEP = 0.1
@@ -45,10 +46,15 @@ class Worker:
         *,
         look_seconds: float,
         patience: float,
+        notifier: Notifier = systemd.NOBODY,
     ) -> None:
-        """``notice`` asks the metadata, every ``look_seconds``; ``patience``: seconds of an urgent drain."""
+        """``notice`` asks the metadata, every ``look_seconds``; ``patience``: seconds of an urgent drain.
+
+        ``notifier`` gets a sign of life at each look that finds nothing dead or hung, and all through a drain, which is
+        bounded as soon as something hangs.
+        """
         self._parts, self._rules, self._lease, self._notice, self._clock = parts, rules, lease, notice, clock
-        self._look_seconds, self._patience = look_seconds, patience
+        self._look_seconds, self._patience, self._notifier = look_seconds, patience, notifier
         self._orders: queue.SimpleQueue[str] = queue.SimpleQueue()
 
     def leave(self, reason: str) -> None:
@@ -62,6 +68,7 @@ class Worker:
         parts.leases.start()
         parts.tally.touch()
         parts.events.say("ready")
+        self._notifier.ready("takes images")
         reason = self._look()
         if reason is None:
             parts.receiver.start()
@@ -70,6 +77,7 @@ class Worker:
 
     def _wait_for_reason(self) -> str:
         while True:
+            self._notifier.alive()
             try:
                 return self._orders.get(timeout=self._look_seconds)
             except queue.Empty:
@@ -96,6 +104,7 @@ class Worker:
         """Take no more, finish, answer, say goodbye: in this order, each step bounded when it is urgent."""
         parts = self._parts
         log.info("worker.draining", reason=reason, in_flight=parts.tally.count().in_flight)
+        self._notifier.stopping(f"draining: {reason}")
         parts.events.say("draining", reason)
         parts.receiver.stop()
         clean = self._finish(reason)
@@ -111,6 +120,7 @@ class Worker:
         looked = self._clock.ticks()
         began = looked if reason in URGENT else None
         while not self._parts.receiver.finished(_STEP):
+            self._notifier.alive()
             now = self._clock.ticks()
             if began is None and now - looked >= self._look_seconds:
                 looked, began = now, now if self._urgent_now() else None

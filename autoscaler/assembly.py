@@ -12,6 +12,7 @@ from autoscaler.loop import Parts
 from autoscaler.memory import Memory, Minds
 from autoscaler.metrics import Metrics
 from autoscaler.nodes import Nodes
+from autoscaler.peers import NovaPeers, Peers
 from autoscaler.policies import make
 from autoscaler.prices import Prices
 from autoscaler.roster import Roster
@@ -20,6 +21,7 @@ from autoscaler.trouble import Troubles
 from skylens.aws import Aws
 from skylens.clock import Clock
 from skylens.cloudwatch import AwsCloudWatch
+from skylens.nova import SdkNova
 from skylens.queues import Queue
 from skylens.settings import ScalerSettings
 from skylens.store import S3Store
@@ -34,6 +36,7 @@ def assemble(
     metrics: Metrics,
     troubles: Troubles,
     clock: Clock,
+    peers: Peers | None = None,
 ) -> Parts:
     """All parts of the loop; none of them has started. ``queues``: of requests and of events."""
     requests, events = queues
@@ -46,7 +49,7 @@ def assemble(
     metric = None
     if settings.cpu_source == "cloudwatch":
         metric = AwsCloudWatch(aws.cloudwatch(call_seconds), settings.deployment, clock)
-    sources = Sources(nodes, requests, fleet, roster, listener, accounts, metric)
+    sources = Sources(nodes, requests, fleet, roster, listener, accounts, metric, peers)
     return Parts(
         signals=Signals(sources, settings, troubles, clock),
         policy=policy,
@@ -59,6 +62,14 @@ def assemble(
         metrics=metrics,
         troubles=troubles,
     )
+
+
+def find_peers(settings: ScalerSettings, troubles: Troubles, clock: Clock) -> NovaPeers | None:
+    """Who finds the web nodes, not started; None when they are those of the settings. Raises SettingsError."""
+    if not settings.nova_cloud:
+        return None
+    given = settings.web_nodes if "web_nodes" in settings.model_fields_set else ()
+    return NovaPeers(SdkNova(settings.nova_cloud), settings.deployment, given, troubles, clock)
 
 
 def owner() -> str:

@@ -27,14 +27,14 @@ class Counted(NamedTuple):
 class DemandView:
     """Keeps each node's last answer. Times are monotonic seconds, passed in; owned by the loop's thread."""
 
-    def __init__(self, nodes: tuple[str, ...]) -> None:
-        self._nodes = nodes
+    def __init__(self) -> None:
         self._log = logs.get("autoscaler")
         self._last: dict[str, Demand] = {}
-        self._missing = frozenset(nodes)
+        self._whole = False
+        """Whether every web node that there is answered, and there is one."""
         self._answered: float | None = None
         self._doubted: dict[str, float] = {}
-        """Restarted nodes, and from when on an SQS count that agrees with the nodes settles it."""
+        """Nodes restarted or gone, and from when on an SQS count that agrees with the nodes settles it."""
         self._queue: Counts | None = None
         self._above: float | None = None
         self._overruled = False
@@ -48,13 +48,16 @@ class DemandView:
         return None if self._answered is None else now - self._answered
 
     def fold(self, answers: Mapping[str, Demand | None], now: float) -> None:
-        """Take in each node's answer; None for no answer."""
+        """Take in the answer of each node that there is; None for no answer."""
+        for gone in self._last.keys() - answers.keys():
+            del self._last[gone]
+            self._doubted[gone] = now + LAG  # what it took in and nobody answered yet, SQS alone knows
         for node, demand in answers.items():
             if demand is not None:
                 self._note_restart(node, demand, now)
                 self._last[node] = demand
-        self._missing = frozenset(node for node in self._nodes if answers.get(node) is None)
-        if not self._missing:
+        self._whole = bool(answers) and None not in answers.values()
+        if self._whole:
             self._answered = now
 
     def _note_restart(self, node: str, demand: Demand, now: float) -> None:
@@ -85,7 +88,7 @@ class DemandView:
         """The web nodes' count, or the larger of theirs and SQS's while theirs may be short."""
         last = self._last.values()
         known, queued = self._known(), sum(self._queue or ())
-        trusted = not self._missing and not self._doubted
+        trusted = self._whole and not self._doubted
         self._say(overruled=self._above is not None and now - self._above > DISAGREE, known=known, queued=queued)
         service = [seconds for demand in last for seconds in demand.service_times]
         return Counted(

@@ -1,6 +1,7 @@
 """The loop: observe, decide, clamp, act, report; once a tick, never two at once."""
 
 import threading
+from collections.abc import Callable
 from typing import NamedTuple, Protocol
 
 from autoscaler.actor import Actor, Tools
@@ -23,6 +24,8 @@ from skylens.settings import ScalerSettings
 
 SAY_EVERY = 30.0
 """Longest time in seconds without a line of the decision log."""
+LONGEST_REST = 10.0
+"""Longest time in seconds between two turns, however distant the next tick is: a watchdog hears of each turn."""
 
 
 class Watcher(Protocol):
@@ -70,15 +73,19 @@ class Loop:
         self._said: tuple[object, ...] = ()
         self._said_at = float("-inf")
 
-    def run(self, stop: threading.Event) -> None:
-        """Tick until ``stop`` is set, then release the lease. A tick that overruns delays the next; none is made up."""
+    def run(self, stop: threading.Event, turned: Callable[[], None] = lambda: None) -> None:
+        """Tick until ``stop`` is set, then release the lease. A tick that overruns delays the next; none is made up.
+
+        ``turned`` is called after each tick and each part of the wait for the next one.
+        """
         while not stop.is_set() and self._parts.listener.alive:
             began = self._clock.ticks()
             self._tick_or_say()
             took = self._clock.ticks() - began
             self._parts.metrics.tick_seconds.observe(took)
             self._note_overrun(took)
-            self._rest(began + self._settings.tick_seconds, stop)
+            turned()
+            self._rest(began + self._settings.tick_seconds, stop, turned)
         self.leave()
 
     def _tick_or_say(self) -> None:
@@ -94,13 +101,14 @@ class Loop:
         self._parts.metrics.overruns.inc(late)
         self._parts.troubles.say("tick", "overrun" if late else "", f"took {took:.1f} s")
 
-    def _rest(self, until: float, stop: threading.Event) -> None:
+    def _rest(self, until: float, stop: threading.Event, turned: Callable[[], None]) -> None:
         """Wait for the next tick; the lease is kept meanwhile, however distant that is."""
         while not stop.is_set() and (left := until - self._clock.ticks()) > 0:
-            pause = min(left, self._settings.lease_seconds / 3)
+            pause = min(left, self._settings.lease_seconds / 3, LONGEST_REST)
             stop.wait(pause)
             if pause < left:
                 self._lead()
+                turned()
 
     def leave(self) -> None:
         """Let another autoscaler take over at once, unless it could not know of a launch whose answer was lost."""

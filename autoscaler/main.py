@@ -1,6 +1,7 @@
 """``skylens scaler``: the one place of this tier that reads the world and builds real clients."""
 
 import argparse
+import os
 import signal
 import threading
 from contextlib import nullcontext
@@ -9,19 +10,21 @@ from pathlib import Path
 from rich.console import Console
 
 from autoscaler import prices
-from autoscaler.assembly import assemble
+from autoscaler.assembly import assemble, find_peers
+from autoscaler.herald import Herald
 from autoscaler.loop import Loop, Watcher
 from autoscaler.metrics import Metrics
 from autoscaler.nodes import WebNodes
 from autoscaler.record import Recorder, check
 from autoscaler.trouble import Troubles
 from autoscaler.watch import Watch, showing, terminal
-from skylens import logs
+from skylens import logs, systemd
 from skylens.aws import Aws
 from skylens.clock import Clock
 from skylens.errors import SettingsError
 from skylens.queues import SqsQueue, SqsQueues
 from skylens.settings import ScalerSettings, load
+from skylens.systemd import Notifier
 
 STOPS = {signal.SIGTERM, signal.SIGINT}
 RETRY = 2.0
@@ -68,32 +71,42 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(args: argparse.Namespace) -> int:
     """Run until stopped. 0 after a signal; 1 when the events thread died, so that the service manager starts anew."""
+    clock = Clock()
+    notifier = Notifier(os.environ, os.getpid(), clock)
+    systemd.forget(os.environ)
     settings = load(ScalerSettings, **({"dry_run": True} if args.dry_run else {}))
     table, console = prices.of(settings), _console(args)
     if args.record:
         check(args.record)
     logs.configure(settings.log_level, settings.log_format, "scaler")
-    stop = _stop_on_signals()
-    log, metrics, clock = logs.get("autoscaler"), Metrics(), Clock()
+    stop = _stop_on_signals(notifier)
+    log, metrics = logs.get("autoscaler"), Metrics()
     if settings.metrics_listen:
         metrics.serve(settings.metrics_listen)
     troubles, aws = Troubles(metrics), Aws(settings.region)
+    peers = find_peers(settings, troubles, clock)
+    notifier.status("waiting for its queues")
     queues = _find_queues(settings, SqsQueues(aws.sqs_once(QUEUE_SECONDS), aws.sqs_polling()), troubles, stop)
     if queues is None:
         return 0
-    nodes = WebNodes(settings.web_nodes)
-    parts = assemble(settings, aws, queues, table, nodes, metrics, troubles, clock)
-    watch = Watch(settings, parts.lease, clock)
+    nodes = WebNodes(peers.addresses if peers else lambda: settings.web_nodes)
+    parts = assemble(settings, aws, queues, table, nodes, metrics, troubles, clock, peers)
+    watch, herald = Watch(settings, parts.lease, clock), Herald(notifier, parts.lease)
     watchers: list[Watcher] = [
+        herald,
         *([watch] if console else []),
         *([Recorder(args.record, troubles)] if args.record else []),
     ]
     parts = parts._replace(watchers=tuple(watchers))
     log.info("scaler.started", policy=settings.policy, maximum=settings.maximum, dry_run=settings.dry_run)
     parts.listener.start()
+    if peers:
+        peers.start()
     with showing(watch, console, args.log) if console else nullcontext():
-        Loop(parts, settings, clock).run(stop)
+        Loop(parts, settings, clock).run(stop, herald.turned)
     parts.listener.stop()
+    if peers:
+        peers.stop()
     nodes.close()
     log.info("scaler.stopped", asked=stop.is_set())
     return 0 if stop.is_set() else 1
@@ -106,7 +119,7 @@ def _console(args: argparse.Namespace) -> Console | None:
     return terminal() if args.watch else None
 
 
-def _stop_on_signals() -> threading.Event:
+def _stop_on_signals(notifier: Notifier) -> threading.Event:
     """Set by SIGTERM or SIGINT.
 
     A daemon thread waits for the signals, which every thread started from now on leaves to it: an Event set from a
@@ -118,6 +131,7 @@ def _stop_on_signals() -> threading.Event:
     def wait() -> None:
         signal.sigwait(STOPS)
         stop.set()
+        notifier.stopping("leaves the fleet as it is")
 
     threading.Thread(target=wait, name="signals", daemon=True).start()
     return stop

@@ -1,5 +1,6 @@
 """The web nodes' internal addresses: ask for their demand, tell them of the fleet."""
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Protocol
 
@@ -27,20 +28,23 @@ class WebNodes:
     """The real ones, all asked at once so that one dead node does not delay the others.
 
     Owns a pool of threads that live for one exchange at a time; ``close`` ends them. One that dies takes nothing along.
+    A connection to a node that is no longer among the addresses ends by itself, five seconds after its last exchange.
     """
 
-    def __init__(self, addresses: tuple[str, ...]) -> None:
+    def __init__(self, addresses: Callable[[], tuple[str, ...]]) -> None:
+        """``addresses``: of each node that there is, asked for at each exchange."""
         self._addresses = addresses
         self._client = httpx2.Client(timeout=TIMEOUT, trust_env=False)
-        self._pool = ThreadPoolExecutor(min(len(addresses), MOST_THREADS), thread_name_prefix="nodes")
+        self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="nodes")
 
     def demands(self) -> dict[str, Demand | None]:
-        return dict(zip(self._addresses, self._pool.map(self._ask, self._addresses), strict=True))
+        addresses = self._addresses()
+        return dict(zip(addresses, self._pool.map(self._ask, addresses), strict=True))
 
     def tell(self, report: FleetReport) -> dict[str, bool]:
-        body = encode(report)
-        told = self._pool.map(lambda address: self._put(address, body), self._addresses)
-        return dict(zip(self._addresses, told, strict=True))
+        body, addresses = encode(report), self._addresses()
+        told = self._pool.map(lambda address: self._put(address, body), addresses)
+        return dict(zip(addresses, told, strict=True))
 
     def close(self) -> None:
         self._pool.shutdown()

@@ -15,10 +15,12 @@ from autoscaler.observation import (
     DEMAND,
     EVENTS,
     INSTANCES,
+    NODES,
     QUEUE,
     SERVICE,
     Observation,
 )
+from autoscaler.peers import Peers
 from autoscaler.roster import Roster
 from autoscaler.trouble import Troubles
 from skylens.clock import Clock
@@ -35,7 +37,7 @@ class Sources(NamedTuple):
     """Where the signals come from.
 
     ``requests``: the queue whose counts are the cross-check; ``accounts``: None to add up no money; ``metric``: where
-    the CPU is measured, None for the workers' own words.
+    the CPU is measured, None for the workers' own words; ``peers``: who finds the nodes, None when they are given.
     """
 
     nodes: Nodes
@@ -45,6 +47,7 @@ class Sources(NamedTuple):
     listener: Listener
     accounts: Accounts | None = None
     metric: Metric | None = None
+    peers: Peers | None = None
 
 
 class _Source:
@@ -75,7 +78,7 @@ class Signals:
 
     def __init__(self, sources: Sources, settings: ScalerSettings, troubles: Troubles, clock: Clock) -> None:
         self._from, self._settings, self._troubles, self._clock = sources, settings, troubles, clock
-        self._demand = DemandView(settings.web_nodes)
+        self._demand = DemandView()
         self._queue, self._instances = _Source(COUNT_EVERY), _Source(LOOK_EVERY)
         self._look_began: float | None = None
         self._cpu: FleetCpu = ToldCpu(sources.roster, clock)
@@ -136,25 +139,27 @@ class Signals:
             self._instances.ok(self._instances.answered if look is None else began)
 
     def _stale(self, counted: Counted, cpu: Reading) -> frozenset[str]:
-        listener = self._from.listener
+        listener, peers = self._from.listener, self._from.peers
         silent = {
             DEMAND: not counted.trusted,
             QUEUE: self._queue.stale,
             INSTANCES: self._instances.stale or self._instances.older_than(OLDEST_LOOK, self._clock.ticks()),
             EVENTS: listener.listening and listener.deaf,
             CPU: cpu.stale,
+            NODES: peers is not None and peers.stale,
         }
         return frozenset(name for name, is_silent in silent.items() if is_silent)
 
     def _ages(self, counted: Counted, cpu: Reading, at: float) -> dict[str, float]:
         now, (booted, worked) = self._clock.ticks(), self._from.roster.measured_at()
-        demand = self._demand.age(now)
+        demand, peers = self._demand.age(now), self._from.peers
         ages = {
             DEMAND: demand,
             QUEUE: None if self._queue.answered is None else now - self._queue.answered,
             INSTANCES: None if self._instances.answered is None else now - self._instances.answered,
             EVENTS: self._from.listener.age,
             CPU: cpu.age,
+            NODES: peers.age if peers else None,
             BOOTS: None if booted is None else max(0.0, at - booted),
             SERVICE: max(0.0, at - worked) if worked is not None else demand if counted.service_seconds else None,
         }

@@ -70,7 +70,9 @@ class WebSettings(Settings):
     internal_listen: ListenAddress = "127.0.0.1:8081"
     """Address of ``/internal/*`` for the autoscaler; keep it private."""
     node: str = Field("", pattern=r"^[A-Za-z0-9_-]{0,40}$")
-    """Name of this web process, unique in the deployment; by default host name and port."""
+    """Name of this web process, unique in the deployment; by default the machine's name and port."""
+    nova_cloud: str = ""
+    """Cloud in clouds.yaml whose Nova tells the machine's name; empty, or without an answer: it is the host name."""
     max_waits: int = Field(1024, ge=1, le=8192)
     """Clients that may wait for an answer at once; each costs one thread."""
     max_image_bytes: int = Field(16 * 1024**2, ge=1024, le=512 * 1024**2)
@@ -130,10 +132,10 @@ class WebSettings(Settings):
             raise ValueError(f"listen {self.listen} is not loopback: set api_keys, or open_door=true to serve anybody")
         return self
 
-    def node_name(self) -> str:
-        """Name of this process's reply queue: as set, or host name and port."""
+    def node_name(self, machine: str = "") -> str:
+        """Name of this process's reply queue: as set, or the ``machine``'s, by default its host name, and port."""
         port = self.listen.rpartition(":")[2]
-        return self.node or f"{re.sub(r'[^A-Za-z0-9_-]', '-', socket.gethostname())[:34]}-{port}"
+        return self.node or f"{re.sub(r'[^A-Za-z0-9_-]', '-', machine or socket.gethostname())[:34]}-{port}"
 
 
 class WorkerSettings(Settings):
@@ -203,7 +205,9 @@ class ScalerSettings(Settings):
     tick_seconds: float = Field(1, ge=0.05, le=60)
     """Seconds between two decisions."""
     web_nodes: Words = ("http://127.0.0.1:8081",)
-    """Internal address of each web node."""
+    """Internal address of each web node; with ``nova_cloud``, if set at all, only until Nova has answered."""
+    nova_cloud: str = ""
+    """Cloud in clouds.yaml in whose Nova the web nodes are looked for; empty: they are those of ``web_nodes``."""
     launch_template: str = Field("", pattern=r"^[A-Za-z0-9()./_-]{0,128}$")
     """EC2 launch template of the workers; by default ``<deployment>-worker``."""
     subnets: Words = ()

@@ -2,13 +2,16 @@
 
 import argparse
 import contextlib
+import os
 import signal
+import socket
 import threading
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import uuid_utils.compat
 
-from skylens import logs
+from skylens import logs, systemd
 from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
@@ -16,10 +19,12 @@ from skylens.errors import SettingsError, UnavailableError
 from skylens.queues import SqsQueue, SqsQueues
 from skylens.settings import WebSettings, load
 from skylens.store import S3Store
+from skylens.systemd import Notifier
 from web_openstack import server
 from web_openstack.app import Deps, create_app, create_internal_app
 from web_openstack.deadletters import DeadLetters
 from web_openstack.housekeeping import SEEN_TAG, Astray, Housekeeping, ReplyQueues
+from web_openstack.identity import identified
 from web_openstack.replies import ReplyThread
 
 log = logs.get(__name__)
@@ -28,6 +33,8 @@ POOL = 64
 """Connections to AWS kept open."""
 REPLIES_KEPT = 86400
 """Seconds an answer stays in a reply queue."""
+SOCKETS = {"public": "listen", "internal": "internal_listen"}
+"""The sockets that systemd may hand over, by FileDescriptorName, each with the setting that it stands for."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -41,18 +48,52 @@ def new_id() -> str:
 
 def run(args: argparse.Namespace) -> int:
     del args
-    settings = load(WebSettings)
+    sockets = systemd.inherited(os.environ, os.getpid())
+    notifier = Notifier(os.environ, os.getpid(), Clock())
+    systemd.forget(os.environ)
+    settings = load(WebSettings, **addresses(sockets))
     logs.configure(settings.log_level, settings.log_format, "web")
+    settings = identified(settings)
     try:
         with contextlib.ExitStack() as stack:
-            _serve(settings, stack)
+            _serve(settings, sockets, notifier, stack)
     except AWS_ERRORS as error:
         what = f"cannot reach the queues and buckets of {settings.deployment!r}"
         raise UnavailableError(f"{what}: {explain(error)}") from error
     return 0
 
 
-def _serve(settings: WebSettings, stack: contextlib.ExitStack) -> None:
+def addresses(sockets: Mapping[str, socket.socket]) -> dict[str, str]:
+    """The settings of the addresses as they really are: what is checked, and names the node, is where clients connect.
+
+    Raises SettingsError for a socket that this tier has no use for.
+    """
+    if strange := sorted(sockets.keys() - SOCKETS.keys()):
+        raise SettingsError(f"inherited sockets {strange}: FileDescriptorName= must be one of {', '.join(SOCKETS)}")
+    return {SOCKETS[name]: systemd.address(sock) for name, sock in sockets.items()}
+
+
+def pulse(threads: Sequence[threading.Thread], notifier: Notifier) -> Callable[[], None]:
+    """What the main loop is to call at each turn: feeds the watchdog while every thread lives.
+
+    An outage of AWS is no reason to be started anew, so nobody asks whether AWS answers.
+    """
+    lost: list[str] = []
+
+    def beat() -> None:
+        dead = [thread.name for thread in threads if not thread.is_alive()]
+        if not dead:
+            notifier.alive()
+        elif dead != lost:
+            lost[:] = dead
+            log.error("web.broken", dead=dead)
+
+    return beat
+
+
+def _serve(
+    settings: WebSettings, sockets: Mapping[str, socket.socket], notifier: Notifier, stack: contextlib.ExitStack
+) -> None:
     """Build, start the threads, serve. Stop order: accept no more, wake the waiters, drain, end the threads."""
     server.allow_files(settings.max_waits, beside=2 * POOL + 64)
     aws, clock = Aws(settings.region, pool=POOL), Clock()
@@ -80,9 +121,14 @@ def _serve(settings: WebSettings, stack: contextlib.ExitStack) -> None:
     replies = ReplyThread(own, deps.jobs, deps.metrics, clock)
     chores = Housekeeping([dead.poll, Astray(deps.jobs).look, ReplyQueues(queues, own(), prefix, clock).keep])
     threads.append(replies)
-    public, internal = _bind(settings, deps)
-    signal.signal(signal.SIGTERM, lambda *_: public.stop())
-    signal.signal(signal.SIGINT, lambda *_: public.stop())
+    public, internal = _bind(settings, sockets, deps)
+
+    def stop(*_: object) -> None:
+        notifier.stopping(f"draining for at most {settings.drain_seconds:g} s")
+        public.stop()
+
+    signal.signal(signal.SIGTERM, stop)
+    signal.signal(signal.SIGINT, stop)
     beside = threading.Thread(target=internal.serve, name="internal", daemon=True)
     for thread in (replies, chores, beside):
         thread.start()
@@ -91,21 +137,24 @@ def _serve(settings: WebSettings, stack: contextlib.ExitStack) -> None:
     stack.callback(chores.halt)
     stack.callback(replies.halt)
     log.info("web.listening", address=public.address, internal=internal.address, node=settings.node_name())
-    public.serve(deps.drain, settings.drain_seconds)
+    notifier.ready(f"{settings.node_name()} serves {public.address}")
+    public.serve(deps.drain, settings.drain_seconds, pulse([replies, chores, beside], notifier))
     log.info("web.stopped")
 
 
-def _bind(settings: WebSettings, deps: Deps) -> tuple[server.Server, server.Server]:
+def _bind(
+    settings: WebSettings, sockets: Mapping[str, socket.socket], deps: Deps
+) -> tuple[server.Server, server.Server]:
     try:
         return (
             server.public(
                 create_app(deps),
-                settings.listen,
+                sockets.get("public", settings.listen),
                 slots=settings.max_waits,
                 max_body=settings.max_body_bytes,
                 trusted_proxy=settings.trusted_proxy,
             ),
-            server.internal(create_internal_app(deps), settings.internal_listen),
+            server.internal(create_internal_app(deps), sockets.get("internal", settings.internal_listen)),
         )
     except (OSError, ValueError) as error:
         raise SettingsError(

@@ -1,7 +1,8 @@
 """Waitress as measured for this service, with a drain that loses nobody and errors that are problem documents."""
 
 import resource
-import threading
+import socket
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from typing import Any
@@ -11,7 +12,7 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask
+from waitress.task import ErrorTask, WSGITask
 
 from skylens import logs
 from skylens.errors import SettingsError
@@ -21,6 +22,8 @@ log = logs.get(__name__)
 
 SPARE = 16
 """Threads beyond the slots: health, polling and refusals never wait for a waiting client."""
+LINGER = 1.0
+"""Seconds for which a stopping server goes on for the connections it has: what is on its way to it still arrives."""
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]
@@ -37,8 +40,23 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
         self.write(body)
 
 
+class LastTask(WSGITask):  # type: ignore[misc]
+    """Once the server stops, an answer is the last on its connection: the next request is for the next process."""
+
+    def build_response_header(self) -> bytes:
+        if self.channel.server.stopping:
+            self.request.headers["CONNECTION"] = "close"
+        header: bytes = super().build_response_header()
+        return header
+
+
 class Channel(HTTPChannel):  # type: ignore[misc]
+    task_class = LastTask
     error_task_class = ProblemTask
+
+
+def _nothing() -> None:
+    pass
 
 
 class Server(TcpWSGIServer):  # type: ignore[misc]
@@ -46,11 +64,19 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     channel_class = Channel
 
-    def __init__(self, app: Callable[..., Any], listen: str, **adjustments: Any) -> None:
-        """``listen``: host:port. Raises OSError when the address cannot be bound."""
-        self._stopping = False
+    def __init__(self, app: Callable[..., Any], at: str | socket.socket, **adjustments: Any) -> None:
+        """``at``: host:port to bind, or a listening socket that somebody else holds too.
+
+        Raises OSError when the address cannot be bound.
+        """
+        self.stopping = False
+        self._turned: Callable[[], None] = _nothing
+        given: dict[str, Any] = {}
+        if isinstance(at, socket.socket):
+            info = (at.family, at.type, at.proto, at.getsockname())
+            given = {"_sock": at, "sockinfo": info, "bind_socket": False}
         adj = Adjustments(
-            listen=listen,
+            **({"sockets": [at]} if given else {"listen": at}),
             ident=None,
             expose_tracebacks=False,
             clear_untrusted_proxy_headers=True,
@@ -63,7 +89,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             log_socket_errors=False,
             **adjustments,
         )
-        super().__init__(app, map={}, adj=adj)
+        super().__init__(app, map={}, adj=adj, **given)
 
     @property
     def address(self) -> str:
@@ -73,37 +99,50 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def stop(self) -> None:
         """End ``serve``; may be called from a signal handler or another thread."""
-        self._stopping = True
+        self.stopping = True
         with suppress(OSError):  # the drain is over and the trigger's pipe closed
             self.pull_trigger()
 
-    def serve(self, on_stop: Callable[[], None] = lambda: None, drain: float = 5.0) -> None:
-        """Serve until stopped, then drain.
+    def serve(
+        self,
+        on_stop: Callable[[], None] = _nothing,
+        drain: float = 5.0,
+        turned: Callable[[], None] = _nothing,
+    ) -> None:
+        """Serve until stopped, then drain. ``turned`` is called at least once a second.
 
-        The drain stops accepting, calls ``on_stop`` (which wakes the waiters), and leaves when no request is in flight
-        and every answer is written, or after ``drain`` seconds.
+        The drain accepts no more: a socket that somebody else holds too goes on taking connections in, which is why it
+        is closed and never shut down. It serves the connections that there are for ``LINGER`` seconds, calls
+        ``on_stop`` (which wakes the waiters), and leaves when no request is in flight and every answer is written; all
+        within ``drain`` seconds.
         """
-        while not self._stopping:
+        self._turned = turned
+        while not self.stopping:
             self._turn(1.0)
         wasyncore.dispatcher.close(self)
+        until = time.monotonic() + drain
+        self._turn_until(lambda: not self.active_channels, min(time.monotonic() + LINGER, until))
         on_stop()
-        waited = threading.Event()
-        timer = threading.Timer(drain, waited.set)
-        timer.daemon = True
-        timer.start()
-        while self._busy() and not waited.is_set():
-            self._turn(0.05)
-        timer.cancel()
-        log.info("web.drained", in_flight=self._busy(), in_time=not waited.is_set())
+        self._turn_until(lambda: not self._busy(), until)
+        busy = self._busy()
+        log.info("web.drained", in_flight=busy, in_time=not busy)
         self.task_dispatcher.shutdown(timeout=1)
         wasyncore.close_all(self._map)
 
     def _turn(self, timeout: float) -> None:
         wasyncore.loop(timeout=timeout, map=self._map, use_poll=True, count=1)
+        self._turned()
+
+    def _turn_until(self, done: Callable[[], bool], until: float) -> None:
+        while not done() and time.monotonic() < until:
+            self._turn(0.05)
 
     def _busy(self) -> int:
-        """Connections with a request under way or an answer not yet written."""
-        return sum(bool(channel.requests or channel.total_outbufs_len) for channel in self.active_channels.values())
+        """Connections with a request coming in or under way, or an answer not yet written."""
+        return sum(
+            bool(channel.request or channel.requests or channel.total_outbufs_len)
+            for channel in self.active_channels.values()
+        )
 
 
 def connections(slots: int) -> int:
@@ -129,8 +168,10 @@ def allow_files(slots: int, beside: int) -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (allowed, hard))
 
 
-def public(app: Callable[..., Any], listen: str, *, slots: int, max_body: int, trusted_proxy: str) -> Server:
-    """The public server: a thread for each client that may wait, and ``SPARE`` more."""
+def public(
+    app: Callable[..., Any], at: str | socket.socket, *, slots: int, max_body: int, trusted_proxy: str
+) -> Server:
+    """The public server: a thread for each client that may wait, and ``SPARE`` more. ``at``: as of ``Server``."""
     proxy: dict[str, Any] = {}
     if trusted_proxy:
         proxy = {
@@ -140,7 +181,7 @@ def public(app: Callable[..., Any], listen: str, *, slots: int, max_body: int, t
         }
     return Server(
         app,
-        listen,
+        at,
         threads=slots + SPARE,
         connection_limit=connections(slots),
         backlog=2048,
@@ -150,6 +191,6 @@ def public(app: Callable[..., Any], listen: str, *, slots: int, max_body: int, t
     )
 
 
-def internal(app: Callable[..., Any], listen: str) -> Server:
+def internal(app: Callable[..., Any], at: str | socket.socket) -> Server:
     """The internal server: a few threads of its own, so that the autoscaler is heard under any load."""
-    return Server(app, listen, threads=4, max_request_body_size=8 * 1024**2)
+    return Server(app, at, threads=4, max_request_body_size=8 * 1024**2)

@@ -3,32 +3,34 @@
 import base64
 import json
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 from botocore.exceptions import ClientError
 
 from skylens.aws_errors import is_exists
 from skylens.local.clients import Clients
+from skylens.resources import LaunchTemplate, Queue, declared
 from skylens.settings import PREFIX, Settings
 
 if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_s3 import S3Client
     from mypy_boto3_sqs import SQSClient
 
-RECEIVES = 3
-"""Deliveries after which a request goes to the dead-letter queue."""
-EVENTS_RETENTION = 300
-"""Seconds a worker event is kept: older ones say nothing about now."""
-DEAD_RETENTION = 14 * 86400
 IMAGE = "ami-00000000000000000"
 
 
 def create(clients: Clients, settings: Settings, user_data: Mapping[str, object]) -> None:
-    """Make everything that is missing; doing it twice changes nothing. ``user_data``: settings of the workers."""
-    _buckets(clients.s3(), settings)
-    _queues(clients.sqs(), settings)
-    _template(clients.ec2(), settings, user_data)
+    """Make everything that is missing; doing it twice changes nothing. ``user_data``: settings of the workers.
+
+    Nothing expires: the embedded cloud is gone before.
+    """
+    made = declared()
+    s3 = clients.s3()
+    for bucket in made.buckets:
+        s3.create_bucket(Bucket=settings.bucket(bucket.name))
+    _queues(clients.sqs(), settings, made.queues)
+    _template(clients.ec2(), settings, made.launch_template, user_data)
 
 
 def user_data_lines(settings: Mapping[str, object]) -> str:
@@ -36,39 +38,40 @@ def user_data_lines(settings: Mapping[str, object]) -> str:
     return "".join(f"{PREFIX}{name.upper()}={value}\n" for name, value in settings.items())
 
 
-def _buckets(client: "S3Client", settings: Settings) -> None:
-    for bucket in (settings.bucket("input"), settings.bucket("output"), settings.bucket("state")):
-        client.create_bucket(Bucket=bucket)
-
-
-def _queues(client: "SQSClient", settings: Settings) -> None:
-    dead = _queue(client, settings.queue("requests-dead"), {"MessageRetentionPeriod": str(DEAD_RETENTION)})
-    arn = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
-    redrive = {"deadLetterTargetArn": arn, "maxReceiveCount": RECEIVES}
-    _queue(
-        client,
-        settings.queue("requests"),
-        {"VisibilityTimeout": str(settings.visibility_timeout), "RedrivePolicy": json.dumps(redrive)},
-    )
-    _queue(client, settings.queue("events"), {"MessageRetentionPeriod": str(EVENTS_RETENTION)})
-
-
-def _queue(client: "SQSClient", name: str, attributes: dict[str, str]) -> str:
-    return client.create_queue(QueueName=name, Attributes=attributes)["QueueUrl"]  # type: ignore[arg-type] # closed keys
-
-
-def _template(client: "EC2Client", settings: Settings, user_data: Mapping[str, object]) -> None:
-    try:
-        client.create_launch_template(
-            LaunchTemplateName=f"{settings.deployment}-worker",
-            LaunchTemplateData={
-                "ImageId": IMAGE,
-                "InstanceType": "c7i.large",
-                "UserData": base64.b64encode(user_data_lines(user_data).encode()).decode(),
-                "InstanceInitiatedShutdownBehavior": "terminate",
-                "MetadataOptions": {"HttpTokens": "required", "InstanceMetadataTags": "enabled"},
-            },
+def _queues(client: "SQSClient", settings: Settings, queues: tuple[Queue, ...]) -> None:
+    urls: dict[str, str] = {}
+    for queue in queues:
+        attributes = {"MessageRetentionPeriod": str(queue.retention)}
+        if queue.visibility_timeout is not None:
+            attributes["VisibilityTimeout"] = str(settings.visibility_timeout)
+        if queue.dead_letters is not None:
+            dead = client.get_queue_attributes(QueueUrl=urls[queue.dead_letters], AttributeNames=["QueueArn"])
+            redrive = {"deadLetterTargetArn": dead["Attributes"]["QueueArn"], "maxReceiveCount": queue.receives}
+            attributes["RedrivePolicy"] = json.dumps(redrive)
+        made = client.create_queue(
+            QueueName=settings.queue(queue.name),
+            Attributes=attributes,  # type: ignore[arg-type] # closed keys
         )
+        urls[queue.name] = made["QueueUrl"]
+
+
+def _template(
+    client: "EC2Client", settings: Settings, template: LaunchTemplate, user_data: Mapping[str, object]
+) -> None:
+    data = _camel(msgspec.to_builtins(template))
+    data["ImageId"] = IMAGE
+    data["InstanceType"] = "c7i.large"
+    data["UserData"] = base64.b64encode(user_data_lines(user_data).encode()).decode()
+    try:
+        client.create_launch_template(LaunchTemplateName=f"{settings.deployment}-worker", LaunchTemplateData=data)
     except ClientError as error:
         if not is_exists(error):
             raise
+
+
+def _camel(options: Mapping[str, Any]) -> Any:
+    """Options of an Ansible module as EC2 names them."""
+    return {
+        "".join(word.capitalize() for word in name.split("_")): _camel(value) if isinstance(value, dict) else value
+        for name, value in options.items()
+    }

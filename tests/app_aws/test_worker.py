@@ -4,6 +4,7 @@ import threading
 
 import pytest
 from parts import Bench, several, until
+from service_manager import ServiceManager
 
 from app_aws.backoff import Backoff
 from app_aws.batcher import Batcher
@@ -13,6 +14,7 @@ from app_aws.lifecycle import LEASE, AutoscalerLease, Rules
 from app_aws.receiver import Receiver
 from app_aws.tally import Tally
 from app_aws.worker import Parts, Worker
+from skylens import systemd
 from skylens.clock import Clock, FakeClock
 from skylens.fakes import FakeQueue, FakeStore
 from skylens.messages import WorkerEvent, read
@@ -21,7 +23,7 @@ from skylens.messages import WorkerEvent, read
 class Setting:
     """A whole worker; ``ended`` says how ``run`` returned; on ``hours`` its leases run."""
 
-    def __init__(self, *, rules=None, patience=30.0, slots=2):
+    def __init__(self, *, rules=None, patience=30.0, slots=2, notifier=systemd.NOBODY):
         self.bench, self.hours = Bench(), FakeClock()
         self.notice, self.state = None, FakeStore()
         clock = Clock()
@@ -47,6 +49,7 @@ class Setting:
             clock,
             look_seconds=0.01,
             patience=patience,
+            notifier=notifier,
         )
         self.ended = []
         self.thread = threading.Thread(target=lambda: self.ended.append(self.worker.run()))
@@ -239,3 +242,35 @@ def test_a_worker_with_a_hung_image_leaves_and_lets_it_go(setting, draining):
     assert one.told()[-1].reason == ("draining" if draining else "broken")
     one.bench.time.sleep(31)
     assert one.bench.requests.counts() == (1, 0)
+
+
+@pytest.fixture
+def manager(tmp_path):
+    with ServiceManager(tmp_path, watchdog=0.001) as made:
+        yield made
+
+
+def test_the_service_manager_hears_that_a_worker_is_ready_alive_and_draining(setting, manager):
+    one = setting(notifier=systemd.Notifier(manager.environ, 0, Clock()))
+    one.start()
+    manager.wait_for("WATCHDOG=1", 3)
+    one.worker.leave("SIGTERM")
+    assert one.gone()
+    heard = manager.heard()
+    assert heard[:3] == ["READY=1", "STATUS=takes images", "WATCHDOG=1"]
+    assert heard.index("STOPPING=1") + 1 == heard.index("STATUS=draining: SIGTERM")
+
+
+def test_a_worker_whose_inference_hangs_gives_no_more_signs_of_life_in_the_end(setting, manager):
+    one = setting(notifier=systemd.Notifier(manager.environ, 0, Clock()), patience=0.1)
+    one.gate.clear()
+    one.bench.ask(b"cat")
+    one.start()
+    until(lambda: one.tally.count().in_flight == 1)
+    manager.wait_for("WATCHDOG=1", 3)
+    one.hours.sleep(LONGEST)
+    assert one.gone() is False
+    assert "STATUS=draining: broken" in manager.heard()
+    manager.forget()
+    assert one.tally.count().in_flight == 1
+    assert manager.heard() == []

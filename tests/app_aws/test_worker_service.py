@@ -7,6 +7,7 @@ import pytest
 
 from app_aws import metadata, service
 from app_aws.metadata import Metadata
+from skylens import systemd
 from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
 from skylens.fakes import FakeQueue
@@ -68,7 +69,7 @@ def test_its_visibility_timeout_goes_with_each_receive(no_cloud, monkeypatch):
 
     monkeypatch.setattr(service, "SqsQueues", Queues)
     no_cloud["SKYLENS_VISIBILITY_TIMEOUT"] = "77"
-    worker = service._build(service._settings({}), Metadata(NOWHERE, Clock()), None, Clock())
+    worker = service._build(service._settings({}), Metadata(NOWHERE, Clock()), None, Clock(), systemd.NOBODY)
     worker._parts.events.close("test", 10)
     assert asked == {"skylens-events": None, "skylens-requests": 77, "skylens-requests-dead": None}
 

@@ -11,6 +11,7 @@ import time
 import moto_cloud
 import pytest
 from moto_cloud import AWS, serving_moto, template, until
+from service_manager import ServiceManager
 from web_node import Node, serving
 
 from autoscaler.assembly import owner, user_data
@@ -114,7 +115,7 @@ def web():
         yield server
 
 
-def scaler(moto, web, deployment, *arguments):
+def scaler(moto, web, deployment, *arguments, **more):
     environment = {
         **{name: value for name, value in os.environ.items() if not name.startswith("SKYLENS_")},
         **AWS,
@@ -124,6 +125,7 @@ def scaler(moto, web, deployment, *arguments):
         "SKYLENS_WEB_NODES": web.url,
         "SKYLENS_TICK_SECONDS": "0.1",
         "SKYLENS_POLICY": "greedy",
+        **more,
     }
     command = "import sys; from skylens.cli import main; sys.exit(main())"
     return subprocess.Popen(
@@ -152,13 +154,19 @@ def test_the_process_waits_for_its_queues_then_sizes_the_fleet_and_leaves_it_on_
     assert decode(Held, lease).owner == ""
 
 
-def test_a_dry_run_process_launches_nothing(moto, client, web):
+def test_a_dry_run_process_launches_nothing_and_its_service_manager_is_told(moto, client, web, tmp_path):
     template(client("ec2"), "dry-worker")
     for kind in ("requests", "events"):
         client("sqs").create_queue(QueueName=f"dry-{kind}")
-    with scaler(moto, web, "dry", "--dry-run") as process:
+    with (
+        ServiceManager(tmp_path, watchdog=60) as manager,
+        scaler(moto, web, "dry", "--dry-run", **manager.environ) as process,
+    ):
         decision = next(line for line in map(json.loads, process.stdout) if line["event"] == "scaler.decision")
+        manager.wait_for("STATUS=2 instances wanted, 0 there: 8 outstanding, 4 per instance")
+        manager.wait_for("WATCHDOG=1")
         process.send_signal(signal.SIGINT)
+        manager.wait_for("STOPPING=1")
         process.communicate(timeout=60)
     assert (process.returncode, decision["new"]) == (0, 2)
     assert Ec2Instances(client("ec2"), "dry", "dry-worker").all() == []

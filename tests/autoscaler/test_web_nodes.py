@@ -27,7 +27,7 @@ def node():
 
 @pytest.fixture
 def web(node):
-    nodes = WebNodes((node.url, "http://127.0.0.1:9"))
+    nodes = WebNodes(lambda: (node.url, "http://127.0.0.1:9"))
     yield nodes
     nodes.close()
 

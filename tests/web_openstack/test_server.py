@@ -21,10 +21,10 @@ def serve():
     """Start a web tier on a free port; stops at the end."""
     running = []
 
-    def start(web, **changes):
+    def start(web, at="127.0.0.1:0", **changes):
         s = web.deps.settings
         options = {"slots": s.max_waits, "max_body": s.max_body_bytes, "trusted_proxy": s.trusted_proxy} | changes
-        made = server.public(create_app(web.deps), "127.0.0.1:0", **options)
+        made = server.public(create_app(web.deps), at, **options)
         thread = threading.Thread(target=made.serve, args=(web.deps.drain, 20))
         thread.start()
         running.append((made, thread))
@@ -176,3 +176,61 @@ def test_stopping_twice_is_harmless(web, serve):
     made.stop()
     thread.join(30)
     made.stop()
+
+
+def test_a_stopping_server_answers_what_was_on_its_way_and_then_lets_go(web, serve, monkeypatch):
+    monkeypatch.setattr(server, "LINGER", 15.0)
+    made, thread = serve(web)
+    kept, fresh = connect(made), connect(made)
+    kept.request("GET", "/healthz")
+    assert kept.getresponse().read()
+    fresh.connect()
+    until(lambda: len(made.active_channels) == 2)
+    made.stop()
+    until(lambda: not made.accepting)
+    for link in (kept, fresh):
+        link.request("POST", "/v1/images", picture(), PNG | {"Prefer": "respond-async"})
+        answer = link.getresponse()
+        assert (answer.status, answer.getheader("Connection")) == (202, "close")
+        answer.read()
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_a_drain_waits_for_an_upload_that_has_begun(web, serve, monkeypatch):
+    monkeypatch.setattr(server, "LINGER", 0.0)
+    made, thread = serve(web)
+    data = picture()
+    with socket.create_connection(("127.0.0.1", int(made.effective_port)), timeout=20) as link:
+        link.sendall(f"PUT /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data[:10])
+        until(lambda: [channel for channel in made.active_channels.values() if channel.request])
+        made.stop()
+        until(web.deps.admission.draining.is_set)
+        link.sendall(data[10:])
+        assert link.recv(65536).startswith(b"HTTP/1.1 405 ")
+    thread.join(30)
+    assert not thread.is_alive()
+
+
+def test_what_comes_while_no_server_runs_is_answered_by_the_next_one_on_the_same_socket(make_web, serve):
+    with socket.create_server(("127.0.0.1", 0)) as held:
+        first, thread = serve(make_web(), held.dup())
+        assert ask(first, "GET", "/healthz")[0] == 200
+        first.stop()
+        thread.join(30)
+        waiting = http.client.HTTPConnection("127.0.0.1", held.getsockname()[1], timeout=60)
+        waiting.request("GET", "/healthz")
+        second, _ = serve(make_web(), held.dup())
+        assert waiting.getresponse().status == 200
+        assert (second.address, first.effective_port) == (
+            f"http://127.0.0.1:{first.effective_port}",
+            second.effective_port,
+        )
+
+
+def test_the_main_loop_turns_with_and_without_clients(web, serve):
+    made, _ = serve(web)
+    turns = []
+    made._turned = lambda: turns.append(len(turns))
+    until(lambda: len(turns) > 1)
+    assert ask(made, "GET", "/healthz")[0] == 200
