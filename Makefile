@@ -4,19 +4,31 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: run test lint bench soak lock clean
+.PHONY: run ansible test test-openstack nightly lint bench soak lock clean
 
 run: $(VENV)/.local ## the whole local cloud
 	@$(BIN)/skylens up
 
-test: $(VENV)/.dev ## every test but the soaks
-	@$(BIN)/pytest -m "not soak" $(ARGS)
+ansible: $(VENV)/.deploy ## what the playbooks need, see docs/deploy.md
+
+test: $(VENV)/.dev ## every test but the soaks and the real Nova guest
+	@$(BIN)/pytest -m "not soak and not guest" $(ARGS)
+
+test-openstack: $(VENV)/.dev ## the private side on a real OpenStack: root on Debian 12, half an hour
+	@VIRT=libvirt tests/openstack/cloud/up.sh
+	@VIRT=libvirt $(BIN)/pytest -m guest -s $(ARGS)
+	@tests/openstack/cloud/down.sh --purge
+
+nightly: test soak test-openstack
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/codespell
+	@$(BIN)/yamllint --strict .
+	@cd playbooks && PATH="$(CURDIR)/$(BIN):$$PATH" ansible-lint
+	@cd playbooks && ../$(BIN)/ansible-playbook --syntax-check -i inventories/example $$(ls *.yml | grep -v requirements)
 
 bench: $(VENV)/.dev ## measurements; each script prints medians and ratios
 	@failed=0; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $$failed
@@ -39,6 +51,12 @@ $(BIN)/python:
 $(VENV)/.local: requirements/local.txt pyproject.toml | $(BIN)/python
 	@echo "Installing what the local cloud needs (once, about a minute) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/local.txt
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
+	@touch $@
+
+$(VENV)/.deploy: requirements/deploy.txt pyproject.toml | $(BIN)/python
+	@echo "Installing Ansible and its collections (once, about a minute) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/deploy.txt
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-build-isolation --no-deps -e .
 	@touch $@
 

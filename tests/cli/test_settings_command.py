@@ -1,4 +1,4 @@
-"""``skylens settings``: every setting is in docs/settings.md, with a meaning; ``--check`` reads the lines of one tier."""
+"""``skylens settings``: docs/settings.md has every setting, with a meaning; ``--check`` reads the lines of one tier."""
 
 from io import StringIO
 from pathlib import Path

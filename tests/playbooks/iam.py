@@ -1,0 +1,182 @@
+"""What IAM decides, as far as the policies of this product go, and what IAM is asked about each call of boto3.
+
+An operator that ``CONDITIONS`` lacks is an error, so a policy cannot use one that is not evaluated here.
+"""
+
+from collections.abc import Mapping, Sequence
+from fnmatch import fnmatchcase
+from typing import Any, NamedTuple
+
+PLACE, ACCOUNT = "us-east-1", "123456789012"
+
+
+class Asked(NamedTuple):
+    """One question to IAM. ``context``: condition keys and what they are in this call."""
+
+    action: str
+    resource: str = "*"
+    context: Mapping[str, Any] = {}
+
+
+def _words(value):
+    return [value] if isinstance(value, str) else list(value)
+
+
+def _any(patterns, value):
+    return value is not None and any(fnmatchcase(value, pattern) for pattern in _words(patterns))
+
+
+CONDITIONS = {
+    "StringEquals": lambda wanted, found: found in _words(wanted),
+    "ForAllValues:StringEquals": lambda wanted, found: set(_words(found or [])) <= set(_words(wanted)),
+    "ArnLike": _any,
+}
+
+
+def _meets(condition, context):
+    return all(
+        CONDITIONS[operator](wanted, context.get(key))
+        for operator, keys in condition.items()
+        for key, wanted in keys.items()
+    )
+
+
+def allows(policy: Mapping[str, Any], asked: Asked) -> bool:
+    """Whether some statement allows it and none denies it."""
+    effects = {
+        statement["Effect"]
+        for statement in policy["Statement"]
+        if _any([word.lower() for word in _words(statement["Action"])], asked.action.lower())
+        and _any(statement["Resource"], asked.resource)
+        and _meets(statement.get("Condition", {}), asked.context)
+    }
+    return effects == {"Allow"}
+
+
+def s3(path):
+    return f"arn:aws:s3:::{path}"
+
+
+def sqs(queue):
+    return f"arn:aws:sqs:{PLACE}:{ACCOUNT}:{queue}"
+
+
+def ec2(path):
+    return f"arn:aws:ec2:{PLACE}:{ACCOUNT}:{path}"
+
+
+def group(name):
+    return f"arn:aws:autoscaling:{PLACE}:{ACCOUNT}:autoScalingGroup:11-22:autoScalingGroupName/{name}"
+
+
+def _object(action):
+    return lambda call, tags: [Asked(action, s3(f"{call['Bucket']}/{call['Key']}"))]
+
+
+def _copy(call, tags):
+    source = call["CopySource"]
+    return [
+        Asked("s3:GetObject", s3(f"{source['Bucket']}/{source['Key']}")),
+        Asked("s3:PutObject", s3(f"{call['Bucket']}/{call['Key']}")),
+    ]
+
+
+def _queue(action):
+    def asked(call, tags):
+        return [Asked(action, sqs(call.get("QueueName") or call["QueueUrl"].rpartition("/")[2]))]
+
+    return asked
+
+
+def _everything(action):
+    return lambda call, tags: [Asked(action)]
+
+
+def _launch(call, tags):
+    """RunInstances asks for everything that takes part; what the template names is believed to be tagged as it is."""
+    template, ours = ec2("launch-template/lt-1"), _tagged(tags)
+    given = {
+        f"aws:RequestTag/{tag['Key']}": tag["Value"]
+        for specification in call.get("TagSpecifications", [])
+        for tag in specification["Tags"]
+    }
+    instance = {**given, "ec2:InstanceType": call.get("InstanceType", "c7i.large")}
+    if "LaunchTemplate" in call:
+        instance["ec2:LaunchTemplate"] = template
+    asked = [Asked("ec2:RunInstances", ec2("instance/*"), instance)]
+    asked += [Asked("ec2:RunInstances", template, ours)] if "LaunchTemplate" in call else []
+    asked += [Asked("ec2:RunInstances", ec2(what), ours) for what in ("subnet/subnet-1", "security-group/sg-1")]
+    asked += [Asked("ec2:RunInstances", f"arn:aws:ec2:{PLACE}::image/ami-1", ours)]
+    asked += [Asked("ec2:RunInstances", ec2(f"{what}/*"), given) for what in ("network-interface", "volume")]
+    if "InstanceMarketOptions" in call:
+        asked += [Asked("ec2:RunInstances", ec2("spot-instances-request/*"))]
+    role = f"arn:aws:iam::{ACCOUNT}:role/{next(iter(tags.values()), '')}-worker"
+    return [
+        *asked,
+        Asked("ec2:CreateTags", ec2("instance/*"), {**given, "ec2:CreateAction": "RunInstances"}),
+        Asked("iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"}),
+    ]
+
+
+def _tagged(tags):
+    return {f"aws:ResourceTag/{name}": value for name, value in tags.items()}
+
+
+def _tag(call, tags):
+    context = {**_tagged(tags), "aws:TagKeys": [tag["Key"] for tag in call["Tags"]]}
+    return [Asked("ec2:CreateTags", ec2(f"instance/{one}"), context) for one in call["Resources"]]
+
+
+def _terminate(call, tags):
+    return [Asked("ec2:TerminateInstances", ec2(f"instance/{one}"), _tagged(tags)) for one in call["InstanceIds"]]
+
+
+def _group(action):
+    """A member's group is believed to be the deployment's."""
+    own = "{}-workers".format
+    return lambda call, tags: [
+        Asked(action, group(call.get("AutoScalingGroupName") or own(next(iter(tags.values()), ""))))
+    ]
+
+
+def _publish(call, tags):
+    return [Asked("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": call["Namespace"]})]
+
+
+CALLS = {
+    "PutObject": _object("s3:PutObject"),
+    "GetObject": _object("s3:GetObject"),
+    "DeleteObject": _object("s3:DeleteObject"),
+    "CopyObject": _copy,
+    "ListObjectsV2": lambda call, tags: [Asked("s3:ListBucket", s3(call["Bucket"]))],
+    "SendMessage": _queue("sqs:SendMessage"),
+    "ReceiveMessage": _queue("sqs:ReceiveMessage"),
+    "DeleteMessageBatch": _queue("sqs:DeleteMessage"),
+    "ChangeMessageVisibilityBatch": _queue("sqs:ChangeMessageVisibility"),
+    "GetQueueAttributes": _queue("sqs:GetQueueAttributes"),
+    "GetQueueUrl": _queue("sqs:GetQueueUrl"),
+    "CreateQueue": _queue("sqs:CreateQueue"),
+    "TagQueue": _queue("sqs:TagQueue"),
+    "ListQueueTags": _queue("sqs:ListQueueTags"),
+    "DeleteQueue": _queue("sqs:DeleteQueue"),
+    "ListQueues": _everything("sqs:ListQueues"),
+    "DescribeInstances": _everything("ec2:DescribeInstances"),
+    "DescribeLaunchTemplateVersions": _everything("ec2:DescribeLaunchTemplateVersions"),
+    "RunInstances": _launch,
+    "CreateTags": _tag,
+    "TerminateInstances": _terminate,
+    "DescribeAutoScalingGroups": _everything("autoscaling:DescribeAutoScalingGroups"),
+    "DescribeScalingActivities": _everything("autoscaling:DescribeScalingActivities"),
+    "SetDesiredCapacity": _group("autoscaling:SetDesiredCapacity"),
+    "UpdateAutoScalingGroup": _group("autoscaling:UpdateAutoScalingGroup"),
+    "TerminateInstanceInAutoScalingGroup": _group("autoscaling:TerminateInstanceInAutoScalingGroup"),
+    "CompleteLifecycleAction": _group("autoscaling:CompleteLifecycleAction"),
+    "PutMetricData": _publish,
+    "GetMetricData": _everything("cloudwatch:GetMetricData"),
+}
+"""Of each operation, what IAM is asked, from the call's parameters and the tags of the resources that it is about."""
+
+
+def questions(operation: str, call: Mapping[str, Any], tags: Mapping[str, str] = {}) -> Sequence[Asked]:
+    """``tags``: of the resources of EC2 that the call is about."""
+    return CALLS[operation](call, tags)

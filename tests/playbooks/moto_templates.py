@@ -1,0 +1,38 @@
+"""moto's launch templates and images, put right where a second run of a playbook would see a change, or fail.
+
+- A launch template's own tags are not part of its first version. (moto: they are.)
+- CreateImage tags the snapshot as it is told to. (moto: it is not implemented.)
+"""
+
+from moto.ec2.models import EC2Backend
+
+
+def without_own_tags(create):
+    """``EC2Backend.create_launch_template``."""
+
+    def create_launch_template(backend, name, description, data, tag_spec):
+        kept = [each for each in data.get("TagSpecifications", []) if each["ResourceType"] != "launch-template"]
+        return create(backend, name, description, data | {"TagSpecifications": kept}, tag_spec)
+
+    return create_launch_template
+
+
+def with_snapshot_tags(create):
+    """``EC2Backend.create_image``."""
+
+    def create_image(backend, instance_id, name, description, tag_specifications):
+        of = {each["ResourceType"]: each["Tags"] for each in tag_specifications}
+        image = create(
+            backend, instance_id, name, description, [{"ResourceType": "image", "Tags": of.get("image", [])}]
+        )
+        for tag in of.get("snapshot", []):
+            image.ebs_snapshot.add_tag(tag["Key"], tag["Value"])
+        return image
+
+    return create_image
+
+
+def install():
+    """Replace moto's own."""
+    EC2Backend.create_launch_template = without_own_tags(EC2Backend.create_launch_template)
+    EC2Backend.create_image = with_snapshot_tags(EC2Backend.create_image)

@@ -1,0 +1,237 @@
+"""Each tier's policy allows every call that the tier makes, and none that only another one makes."""
+
+import ast
+import json
+from pathlib import Path
+
+import botocore
+import pytest
+from iam import ACCOUNT, CALLS, PLACE, Asked, allows, ec2, questions, s3, sqs
+from rendered import render
+
+OURS = {"skylens:deployment": "skylens"}
+CALLER = {"aws_access_caller": {"account": ACCOUNT, "arn": f"arn:aws:iam::{ACCOUNT}:user/operator"}}
+WORKER = f"arn:aws:iam::{ACCOUNT}:role/skylens-worker"
+VARIANTS = {
+    "ec2": {},
+    "spot": {"skylens_spot": True, "skylens_worker_ami": "ami-1"},
+    "asg": {"skylens_fleet": "asg"},
+    "alarms": {"skylens_fleet": "alarms"},
+    "cpu": {"skylens_scaler_settings": {"cpu_source": "cloudwatch"}},
+}
+ROOT = Path(__file__).parents[2]
+
+
+def rendered(folder, variant, **settings):
+    """The policies of the three tiers."""
+    files = {tier: (f"{tier}.json.j2", None) for tier in ("web", "worker", "scaler")}
+    render(folder, "aws_access", files, **CALLER, **VARIANTS[variant], **settings)
+    return {tier: json.loads((folder / tier).read_text()) for tier in files}
+
+
+@pytest.fixture(scope="module")
+def policies(tmp_path_factory):
+    """By tier, and of the autoscaler by variant."""
+    made = {variant: rendered(tmp_path_factory.mktemp(variant), variant) for variant in VARIANTS}
+    return {variant: made[variant]["scaler"] for variant in VARIANTS} | {
+        tier: made["ec2"][tier] for tier in ("web", "worker")
+    }
+
+
+def on(queue, *operations):
+    return [(operation, {"QueueName": f"skylens-{queue}"}) for operation in ("GetQueueUrl", *operations)]
+
+
+def place(path):
+    bucket, _, key = path.partition("/")
+    return {"Bucket": f"skylens-{bucket}", "Key": key}
+
+
+def at(path, *operations):
+    return [(operation, place(path)) for operation in operations]
+
+
+def listing(*buckets):
+    return [call for bucket in buckets for call in at(bucket, "ListObjectsV2")]
+
+
+TEMPLATE = {"LaunchTemplate": {"LaunchTemplateName": "skylens-worker"}}
+TAGGED = {
+    "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "skylens:deployment", "Value": "skylens"}]}]
+}
+LAUNCH = {**TEMPLATE, **TAGGED, "InstanceType": "c7i.large"}
+MEMBER = {"InstanceId": "i-1"}
+GROUP = {"AutoScalingGroupName": "skylens-workers"}
+SCALER = [
+    *at("state/lease/autoscaler", "GetObject", "PutObject"),
+    *at("state/learned/autoscaler", "GetObject", "PutObject"),
+    *listing("state"),
+    *on("requests", "GetQueueAttributes"),
+    *on("events", "ReceiveMessage", "DeleteMessageBatch"),
+    ("DescribeInstances", {}),
+    ("CreateTags", {"Resources": ["i-1"], "Tags": [{"Key": "skylens:state", "Value": "draining"}]}),
+    ("TerminateInstances", {"InstanceIds": ["i-1"]}),
+]
+EC2 = [*SCALER, ("DescribeLaunchTemplateVersions", {}), ("RunInstances", LAUNCH)]
+IN_GROUP = [
+    *SCALER,
+    ("DescribeAutoScalingGroups", {}),
+    ("DescribeScalingActivities", {}),
+    ("TerminateInstanceInAutoScalingGroup", MEMBER),
+    ("CompleteLifecycleAction", GROUP),
+]
+NEEDS = {
+    "web": [
+        *at("input/default/1", "PutObject", "GetObject"),
+        ("CopyObject", {**place("input/default/2"), "CopySource": place("input/default/1")}),
+        *at("output/default/1.json", "GetObject", "PutObject"),
+        *at("state/idempotency/default/1", "GetObject", "PutObject"),
+        *at("state/batches/default/1", "GetObject", "PutObject"),
+        *at("state/dead/default/1", "PutObject"),
+        *listing("input", "output", "state"),
+        *on("requests", "SendMessage", "GetQueueAttributes"),
+        *on("requests-dead", "ReceiveMessage", "DeleteMessageBatch"),
+        *on("replies-web-1-8080", "CreateQueue", "TagQueue", "ListQueueTags", "DeleteQueue"),
+        *on("replies-web-1-8080", "SendMessage", "ReceiveMessage", "DeleteMessageBatch"),
+        ("ListQueues", {"QueueNamePrefix": "skylens-replies-"}),
+    ],
+    "worker": [
+        *at("input/default/1", "GetObject"),
+        *at("output/default/1.json", "GetObject", "PutObject"),
+        *at("state/lease/autoscaler", "GetObject"),
+        *listing("input", "output", "state"),
+        *on("requests", "ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch", "SendMessage"),
+        *on("requests-dead", "SendMessage"),
+        *on("replies-web-1-8080", "SendMessage"),
+        *on("events", "SendMessage"),
+    ],
+    "ec2": EC2,
+    "spot": [*EC2, ("RunInstances", {**LAUNCH, "InstanceMarketOptions": {"MarketType": "spot"}})],
+    "cpu": [*EC2, ("GetMetricData", {})],
+    "asg": [*IN_GROUP, ("SetDesiredCapacity", GROUP)],
+    "alarms": [*IN_GROUP, ("UpdateAutoScalingGroup", GROUP), ("PutMetricData", {"Namespace": "Skylens"})],
+}
+ALL = [call for calls in NEEDS.values() for call in calls]
+
+
+@pytest.mark.parametrize("who", NEEDS)
+def test_a_tier_may_make_each_call_that_it_makes(policies, who):
+    for operation, call in NEEDS[who]:
+        refused = [asked for asked in questions(operation, call, OURS) if not allows(policies[who], asked)]
+        assert not refused, (operation, call)
+
+
+@pytest.mark.parametrize("who", NEEDS)
+def test_a_tier_may_make_no_call_that_only_others_make(policies, who):
+    for operation, call in ALL:
+        if (operation, call) not in NEEDS[who]:
+            assert not all(allows(policies[who], asked) for asked in questions(operation, call, OURS)), (
+                operation,
+                call,
+            )
+
+
+@pytest.mark.parametrize("who", NEEDS)
+def test_a_tier_may_make_none_of_its_calls_in_another_deployment(policies, who):
+    """Where IAM knows no resource or tag of the call, it cannot tell deployments apart."""
+    for operation, call in NEEDS[who]:
+        theirs = json.loads(json.dumps(call).replace("skylens-", "other-").replace('"skylens"', '"other"'))
+        tags = {"skylens:deployment": "other"}
+        asked = questions(operation, theirs, tags)
+        if all(one.resource == "*" for one in asked):
+            continue
+        assert not all(allows(policies[who], one) for one in asked), (operation, theirs)
+
+
+@pytest.mark.parametrize("who", NEEDS)
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked("s3:DeleteObject", s3("skylens-input/default/1")),
+        Asked("s3:DeleteObjectVersion", s3("skylens-output/default/1.json")),
+        Asked("s3:PutBucketPolicy", s3("skylens-input")),
+        Asked("s3:PutLifecycleConfiguration", s3("skylens-state")),
+        Asked("sqs:SetQueueAttributes", sqs("skylens-requests")),
+        Asked("sqs:PurgeQueue", sqs("skylens-requests")),
+        Asked("sqs:DeleteQueue", sqs("skylens-requests")),
+        Asked("sqs:CreateQueue", sqs("skylens-requests")),
+        Asked("iam:CreateAccessKey", f"arn:aws:iam::{ACCOUNT}:user/skylens-web"),
+        Asked("iam:PassRole", f"arn:aws:iam::{ACCOUNT}:role/admin", {"iam:PassedToService": "ec2.amazonaws.com"}),
+        Asked("iam:PassRole", WORKER, {"iam:PassedToService": "lambda.amazonaws.com"}),
+        Asked("sts:AssumeRole", WORKER),
+        Asked("ec2:CreateTags", ec2("instance/i-1"), {"aws:TagKeys": ["skylens:deployment"]}),
+        Asked(
+            "ec2:CreateTags",
+            ec2("instance/i-1"),
+            {"aws:ResourceTag/skylens:deployment": "skylens", "aws:TagKeys": ["skylens:state", "Name"]},
+        ),
+        Asked("ec2:TerminateInstances", ec2("instance/i-1")),
+        Asked("ec2:ModifyInstanceAttribute", ec2("instance/i-1"), {"aws:ResourceTag/skylens:deployment": "skylens"}),
+        Asked("ec2:CreateLaunchTemplateVersion", ec2("launch-template/lt-1"), OURS),
+        Asked("autoscaling:DeleteAutoScalingGroup", "*"),
+        Asked("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": "AWS/EC2"}),
+    ],
+    ids=lambda asked: f"{asked.action}-{asked.resource.rpartition(':')[2]}",
+)
+def test_nobody_may_do_what_nobody_does(policies, who, asked):
+    assert not allows(policies[who], asked)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {**LAUNCH, "InstanceType": "p5.48xlarge"},
+        {**TEMPLATE, "InstanceType": "c7i.large"},
+        {**TAGGED, "InstanceType": "c7i.large"},
+        {**LAUNCH, "InstanceMarketOptions": {"MarketType": "spot"}},
+    ],
+    ids=["another-type", "without-the-tag", "without-the-template", "spot-although-not-set"],
+)
+def test_the_autoscaler_launches_nothing_but_what_it_was_made_for(policies, wrong):
+    assert not all(allows(policies["ec2"], asked) for asked in questions("RunInstances", wrong, OURS))
+
+
+def test_only_the_workers_write_their_logs(policies):
+    asked = Asked("logs:PutLogEvents", f"arn:aws:logs:{PLACE}:{ACCOUNT}:log-group:/skylens/skylens:log-stream:i-1")
+    assert [who for who in NEEDS if allows(policies[who], asked)] == ["worker"]
+
+
+def test_each_policy_fits_into_iam(policies):
+    """IAM counts what is not white space: 6,144 characters of a managed policy."""
+    for who, policy in policies.items():
+        assert len(json.dumps(policy, separators=(",", ":"))) < 6144, who
+        names = [statement["Sid"] for statement in policy["Statement"]]
+        assert len(set(names)) == len(names), who
+
+
+def operations(source):
+    """Operations of boto3's clients that a module calls."""
+    for node in ast.walk(ast.parse(source)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute)):
+            continue
+        if node.func.attr == "get_paginator":
+            yield node.args[0].value
+        elif ast.unparse(node.func.value) in {"self._client", "self._polling"}:
+            yield node.func.attr
+
+
+def test_every_operation_that_the_ports_call_is_judged_here():
+    """So that a new call without a right fails here, not in AWS."""
+    ports = ("store", "queues", "instances", "groups", "cloudwatch")
+    called = {name for port in ports for name in operations((ROOT / "skylens" / f"{port}.py").read_text())}
+    known = {botocore.xform_name(operation) for operation in CALLS}
+    assert called == known
+
+
+def test_no_tier_calls_aws_but_through_those_ports():
+    """Clients are made by ``skylens/aws.py`` and go into the ports alone."""
+    for room in ("web_openstack", "app_aws", "autoscaler"):
+        for path in (ROOT / room).rglob("*.py"):
+            imported = {
+                name
+                for node in ast.walk(ast.parse(path.read_text()))
+                if isinstance(node, ast.Import | ast.ImportFrom)
+                for name in [getattr(node, "module", None), *(alias.name for alias in node.names)]
+                if name
+            }
+            assert not {name for name in imported if name.partition(".")[0] == "boto3"}, path

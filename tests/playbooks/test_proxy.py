@@ -1,0 +1,182 @@
+"""The proxy's configuration, in a real Caddy before a scripted web tier on loopback."""
+
+import contextlib
+import json
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+import threading
+import time
+from http.client import HTTPSConnection
+from pathlib import Path
+
+import pytest
+from service_manager import ServiceManager
+
+from tests.playbooks.rendered import need, render
+
+PATIENCE = 60.0
+BACKEND = Path(__file__).with_name("scripted_backend.py")
+SCRAPER = "127.0.0.2"
+
+
+def free_port():
+    with socket.create_server(("127.0.0.1", 0)) as one:
+        return one.getsockname()[1]
+
+
+class Proxied:
+    """Caddy and what it stands before."""
+
+    def __init__(self, folder, manager):
+        self.folder, self.manager = folder, manager
+        self.port, self.backend = free_port(), None
+        self.public = manager.listen("public")
+
+    def start_backend(self, times):
+        self.backend = self.manager.start([sys.executable, BACKEND], {"PATH": os.environ["PATH"], "PYTHONPATH": "."})
+        self.manager.wait_for("READY=1", times)
+
+    def stop_backend(self):
+        self.backend.terminate()
+        assert self.backend.wait(PATIENCE) == 0
+
+    def ask(self, path, method="GET", body=None, source="127.0.0.1"):
+        """The status, headers and body of one request on a connection of its own."""
+        tls = ssl.create_default_context(cafile=self.folder / "tls.pem")
+        with contextlib.closing(
+            HTTPSConnection("localhost", self.port, timeout=PATIENCE, context=tls, source_address=(source, 0))
+        ) as connection:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return answer.status, dict(answer.getheaders()), answer.read()
+
+
+def write_certificate(folder):
+    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", folder / "tls-key.pem"]
+    made = [need("openssl"), "req", "-x509", "-days", "2", *key, "-out", folder / "tls.pem", *subject]
+    subprocess.run(made, check=True, capture_output=True)
+
+
+def write_configuration(folder, port, public, scaler, **settings):
+    """The proxy's own configuration, at other ports and with files of this folder."""
+    ports = {"skylens_https_port": port, "skylens_public_port": public, "skylens_scaler_metrics_port": scaler}
+    render(folder, "proxy", {"Caddyfile": ("Caddyfile.j2", None)}, **ports, **settings)
+    path = folder / "Caddyfile"
+    path.write_text(path.read_text().replace("/etc/caddy/", f"{folder}/").replace("/run/caddy/", f"{folder}/"))
+    return path
+
+
+@pytest.fixture(scope="module")
+def proxied(tmp_path_factory):
+    caddy, folder = need("caddy"), tmp_path_factory.mktemp("proxy")
+    write_certificate(folder)
+    with ServiceManager(folder) as manager:
+        made = Proxied(folder, manager)
+        metrics = ["127.0.0.2/32"]
+        path = write_configuration(folder, made.port, made.public, made.public, skylens_metrics_networks=metrics)
+        made.start_backend(1)
+        environ = {"HOME": str(folder), "PATH": os.environ["PATH"], **manager.environ}
+        with (folder / "caddy.log").open("wb") as log:
+            command = [caddy, "run", "--config", path, "--adapter", "caddyfile"]
+            running = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+        try:
+            manager.wait_for("READY=1", 2)
+            yield made
+        finally:
+            running.terminate()
+            running.wait(PATIENCE)
+            made.backend.kill()
+            made.backend.wait(PATIENCE)
+
+
+@pytest.mark.parametrize("tls", ["internal", "acme"])
+def test_caddy_takes_the_configuration(tmp_path, tls):
+    caddy = need("caddy")
+    write_certificate(tmp_path)
+    settings = {"skylens_tls": tls, "skylens_hostname": "sky.example", "skylens_acme_email": "ops@sky.example"}
+    path = write_configuration(tmp_path, 443, 8080, 8082, **settings)
+    done = subprocess.run(
+        [caddy, "validate", "--adapter", "caddyfile", "--config", path],
+        env={"HOME": str(tmp_path), "PATH": os.environ["PATH"]},
+        text=True,
+        capture_output=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    formatted = subprocess.check_output([caddy, "fmt", path], text=True)
+    assert formatted == path.read_text()
+
+
+def test_the_longest_wait_ends_before_the_proxy_does(tmp_path):
+    waits = {"plain_wait_seconds": 4000, "max_wait_seconds": 100}
+    text = write_configuration(tmp_path, 443, 8080, 8082, skylens_web_settings=waits).read_text()
+    limits = re.findall(r"(?:read_body|write|response_header_timeout) (\d+)s", text)
+    assert len(limits) == 3
+    assert all(int(limit) > 4000 for limit in limits)
+
+
+def test_a_request_arrives_as_it_was_sent_and_its_client_is_known(proxied):
+    status, headers, body = proxied.ask("/v1/images", "POST", b"x" * 200_000, source="127.0.0.3")
+    assert status == 200
+    assert json.loads(body) == {"path": "/v1/images", "bytes": 200_000, "scheme": "https", "client": "127.0.0.3"}
+    assert "Server" not in headers
+    assert headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+REFUSED = (
+    *("/metrics", "/metrics/", "/METRICS", "//metrics", "/%6detrics", "/metrics/scaler", "/x/../metrics"),
+    *("/internal", "/internal/demand", "/Internal/fleet", "//internal/demand", "/%69nternal/demand"),
+)
+
+
+@pytest.mark.parametrize("path", REFUSED)
+def test_what_is_not_for_clients_is_refused(proxied, path):
+    assert proxied.ask(path)[0] == 404
+
+
+def test_a_scraper_reads_the_metrics_of_both_tiers(proxied):
+    for path in ("/metrics", "/metrics/scaler"):
+        status, _, body = proxied.ask(path, source=SCRAPER)
+        assert (status, json.loads(body)["path"]) == (200, "/metrics")
+    assert proxied.ask("/metrics/other", source=SCRAPER)[0] == 404
+    assert proxied.ask("/internal/demand", source=SCRAPER)[0] == 404
+
+
+def test_a_body_larger_than_any_allowed_is_refused_by_the_proxy_itself(tmp_path):
+    text = write_configuration(
+        tmp_path, 443, 8080, 8082, skylens_web_settings={"max_body_bytes": 5_000_000}
+    ).read_text()
+    assert int(re.findall(r"max_size (\d+)", text)[0]) > 5_000_000
+
+
+def test_no_request_is_lost_while_the_web_tier_is_restarted(proxied):
+    answers, over = [], threading.Event()
+
+    def load(number):
+        while not over.is_set():
+            path = "/slow" if number % 2 else "/v1/images"
+            try:
+                answers.append(proxied.ask(path, "POST", b"y" * 5000)[0])
+            except OSError as error:
+                answers.append(repr(error))
+
+    threads = [threading.Thread(target=load, args=(number,)) for number in range(8)]
+    for thread in threads:
+        thread.start()
+    for times in (3, 4, 5):
+        before = len(answers)
+        proxied.stop_backend()
+        proxied.start_backend(times)
+        deadline = time.monotonic() + PATIENCE
+        while len(answers) < before + 20 and time.monotonic() < deadline:
+            over.wait(0.05)
+        assert len(answers) >= before + 20
+    over.set()
+    for thread in threads:
+        thread.join()
+    assert set(answers) == {200}

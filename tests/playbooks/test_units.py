@@ -1,0 +1,86 @@
+"""The web node's units are what systemd takes, and leave their processes little to do harm with."""
+
+import re
+import subprocess
+
+import pytest
+
+from tests.playbooks.rendered import ROLES, need, render
+
+TIERS = ("web", "scaler")
+SOCKETS = {"skylens-web": ("public", "127.0.0.1:8080"), "skylens-web-internal": ("internal", "0.0.0.0:8081")}
+MOST = 2.0
+
+
+@pytest.fixture(scope="module", params=["key", "roles_anywhere"])
+def units(request, tmp_path_factory):
+    """The folder of the rendered units, with AWS credentials of either kind."""
+    folder = tmp_path_factory.mktemp("units")
+    launcher = folder / "opt" / "current" / "bin" / "skylens"
+    launcher.parent.mkdir(parents=True)
+    launcher.write_text("#!/bin/sh\n")
+    launcher.chmod(0o755)
+    files = {f"skylens-{tier}.service": ("tier.service.j2", tier) for tier in TIERS}
+    for unit, (name, listen) in SOCKETS.items():
+        files[f"{unit}.socket"] = ("web.socket.j2", {"name": name, "listen": listen, "description": "a socket"})
+    settings = {"skylens_root": str(folder / "opt"), "skylens_aws_credentials": request.param}
+    render(folder, "web_node", files, skylens_web_settings={"drain_seconds": 90}, **settings)
+    return folder
+
+
+def test_systemd_takes_every_unit(units):
+    paths = [str(path) for path in sorted(units.glob("skylens-*"))]
+    assert len(paths) == len(TIERS) + len(SOCKETS)
+    done = subprocess.run([need("systemd-analyze"), "verify", *paths], text=True, capture_output=True, check=False)
+    ours = [line for line in done.stderr.splitlines() if "skylens" in line]
+    assert (done.returncode, ours) == (0, [])
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_a_tiers_exposure_is_low(units, tier):
+    said = subprocess.check_output(
+        [need("systemd-analyze"), "security", "--offline=true", "--no-pager", units / f"skylens-{tier}.service"],
+        text=True,
+    )
+    (exposure,) = re.findall(r"Overall exposure level for .*: ([\d.]+)", said)
+    assert float(exposure) < MOST, said
+
+
+def test_a_unit_is_killed_only_after_the_drain(units):
+    text = (units / "skylens-web.service").read_text()
+    assert int(re.findall(r"^TimeoutStopSec=(\d+)$", text, re.MULTILINE)[0]) > 90
+
+
+@pytest.mark.parametrize("tier", TIERS)
+def test_no_credential_is_in_the_environment(units, tier):
+    text = (units / f"skylens-{tier}.service").read_text()
+    read = dict(re.findall(r"^LoadCredential=(\S+):/etc/skylens/credentials/(\S+)$", text, re.MULTILINE))
+    assert read["clouds.yaml"] == "clouds.yaml"
+    assert read["aws-config"] == f"aws-{tier}"
+    assert all(path == "clouds.yaml" or path.startswith(f"aws-{tier}") for path in read.values())
+    assert set(re.findall(r"^Environment=(\S+)$", text, re.MULTILINE)) == {
+        "AWS_CONFIG_FILE=%d/aws-config",
+        "OS_CLIENT_CONFIG_FILE=%d/clouds.yaml",
+    }
+
+
+def test_settings_are_quoted_as_both_systemd_and_a_shell_read_them(tmp_path):
+    hard = 'a "b" $c `d` \\e'
+    files = {"web.env": ("tier.env.j2", {"settings": {"node": hard, "max_waits": 5}})}
+    render(tmp_path / "rendered", "web_node", files)
+    script = f'. {tmp_path}/rendered/web.env; printf "%s|%s" "$SKYLENS_NODE" "$SKYLENS_MAX_WAITS"'
+    assert subprocess.check_output(["sh", "-c", script], text=True) == f"{hard}|5"
+
+
+def test_the_proxys_restrictions_are_known_to_systemd(tmp_path):
+    render(tmp_path / "rendered", "proxy", {"caddy.conf": ("caddy.conf.j2", None)})
+    unit = tmp_path / "caddy.service"
+    unit.write_text("[Service]\nType=notify\nExecStart=/bin/true\nUser=root\n")
+    (tmp_path / "caddy.service.d").mkdir()
+    (tmp_path / "rendered" / "caddy.conf").rename(tmp_path / "caddy.service.d" / "skylens.conf")
+    done = subprocess.run([need("systemd-analyze"), "verify", unit], text=True, capture_output=True, check=False)
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "caddy" in line]) == (0, [])
+
+
+def test_the_node_script_is_clean_for_a_shell():
+    subprocess.run(["sh", "-n", ROLES / "web_host" / "files" / "skylens-node"], check=True)
