@@ -11,15 +11,17 @@ run: $(VENV)/.local ## the whole local cloud
 
 ansible: $(VENV)/.deploy ## what the playbooks need, see docs/deploy.md
 
-test: $(VENV)/.dev ## every test but the soaks and the real Nova guest
-	@$(BIN)/pytest -m "not soak and not guest" $(ARGS)
+test: $(VENV)/.dev ## every test but the soaks, the longest plays and the real Nova guest
+	@$(BIN)/pytest -m "not soak and not nightly and not openstack and not guest" $(ARGS)
 
 test-openstack: $(VENV)/.dev ## the private side on a real OpenStack: root on Debian 12, half an hour
 	@VIRT=libvirt tests/openstack/cloud/up.sh
 	@VIRT=libvirt $(BIN)/pytest -m guest -s $(ARGS)
 	@tests/openstack/cloud/down.sh --purge
 
-nightly: test soak test-openstack
+nightly: test soak test-openstack ## all there is; some hours, root on Debian 12
+	@VIRT=fake tests/openstack/cloud/up.sh
+	@$(BIN)/pytest -m "nightly or openstack" $(ARGS)
 
 lint: $(VENV)/.dev
 	@$(BIN)/ruff check .

@@ -41,11 +41,17 @@ class Cloud:
     """One ``skylens up``. ``folder``: of the test, for logs and the state file; ``arguments``: more for ``up``."""
 
     def __init__(
-        self, folder: Path, *arguments: str, command: list[str] | None = None, environment=None, status: int = 0
+        self,
+        folder: Path,
+        *arguments: str,
+        command: list[str] | None = None,
+        environment=None,
+        status: int = 0,
+        patience=60,
     ) -> None:
         """``command``: another ``up`` (with stand-ins); ``environment``: variables that its caller has set.
 
-        ``status``: the exit status that ``up`` is to end with.
+        ``status``: the exit status that ``up`` is to end with; ``patience``: seconds until it is up.
         """
         self.folder, self.logs = folder, folder / "logs"
         self._state_file, self._output = folder / "state.json", folder / "up.txt"
@@ -56,13 +62,13 @@ class Cloud:
         self._command += ["--state", str(self._state_file), *arguments]
         self._environment = {**os.environ, **(environment or {}), "TMPDIR": str(self._temporary)}
         self._process = None
-        self._killed, self._status = False, status
+        self._killed, self._status, self._patience = False, status, patience
 
     # -- life -------------------------------------------------------------------------------------------------------
 
     def __enter__(self) -> Self:
         try:
-            return self.start()
+            return self.start(self._patience)
         except BaseException:
             self.kill()
             shutil.rmtree(self._temporary)

@@ -16,11 +16,14 @@ from pathlib import Path
 from typing import NamedTuple, Self
 
 import httpx2
+from crowd import media_type
 from playbook import PLAYBOOKS, Run, run
 from private_cloud import CLOUD, SCRIPTS, environment
+from up_on_playbooks import register_image
 
 from skylens import __version__
-from skylens.local import resources, state
+from skylens.local import state
+from skylens.local.clients import Clients
 
 GUEST_IMAGE = Path(os.environ.get("OUT", "/var/tmp/skylens-openstack-image"))
 BUILD = Path("/var/tmp/skylens-openstack-build")
@@ -84,7 +87,7 @@ class PrivateSide:
             "skylens_scaler_settings": {"expected_boot_seconds": 5, "scale_in_seconds": 60},
             "skylens_build": str(BUILD),
             "skylens_maximum": 2,
-            "skylens_worker_ami": resources.IMAGE,
+            "skylens_worker_ami": register_image(Clients(emulators).ec2()),
             "skylens_aws_credentials": "key",
             "skylens_aws_endpoints": {
                 "s3": emulators["AWS_ENDPOINT_URL_S3"],
@@ -170,7 +173,7 @@ class Answer(NamedTuple):
 class Load:
     """``rate`` images a second from their own threads until the block is left, each a request of its own."""
 
-    def __init__(self, side: PrivateSide, pictures: list[bytes], rate: float) -> None:
+    def __init__(self, side: PrivateSide, pictures: list[tuple[str, bytes]], rate: float) -> None:
         self._side, self._pictures, self._rate = side, pictures, rate
         self._done = threading.Event()
         self.answers: list[Answer] = []
@@ -207,10 +210,11 @@ class Load:
             self._pool.submit(self._one, self._pictures[sent % len(self._pictures)])
             sent += 1
 
-    def _one(self, picture: bytes) -> None:
+    def _one(self, picture: tuple[str, bytes]) -> None:
         began = time.monotonic()
+        headers = {"Content-Type": media_type(picture[0]), "Prefer": "respond-async"}
         try:
-            got = self._client.post("/v1/images", content=picture, headers={"Prefer": "respond-async"})
+            got = self._client.post("/v1/images", content=picture[1], headers=headers)
             self.answers.append(Answer(began, got.status_code, got.text, time.monotonic() - began))
         except httpx2.HTTPError as error:
             self.answers.append(Answer(began, 0, repr(error), time.monotonic() - began))

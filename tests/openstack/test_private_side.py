@@ -8,7 +8,7 @@ import sys
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from crowd import many
+from crowd import many, media_type
 from private_cloud import bring_up, connect, differences, inventory
 from private_side import NEXT_VERSION, AwsSide, Load, PrivateSide, guest_image, next_version
 
@@ -27,7 +27,7 @@ def say(text):
 @pytest.fixture(scope="module")
 def before():
     """What the project had before the deployment."""
-    lacking = bring_up()
+    lacking = bring_up("libvirt")
     assert not lacking, lacking
     guest_image()
     return inventory(connect())
@@ -75,9 +75,14 @@ def test_a_hundred_images_through_the_https_endpoint_are_right(side, pictures):
         return engine.top(scores, model.labels, 1)[0].label
 
     with side.client() as client, ThreadPoolExecutor(8) as pool:
-        answers = list(pool.map(lambda one: client.post("/v1/images", params={"wait": 60}, content=one[1]), pictures))
+
+        def recognise(named):
+            headers = {"Content-Type": media_type(named[0])}
+            return client.post("/v1/images?wait=60", content=named[1], headers=headers)
+
+        answers = list(pool.map(recognise, pictures))
     assert [answer.status_code for answer in answers] == [200] * 100
-    labels = [answer.json()["result"]["labels"][0]["label"] for answer in answers]
+    labels = [answer.json()["labels"][0]["label"] for answer in answers]
     assert labels == [wanted(data) for _, data in pictures]
 
 
@@ -96,7 +101,7 @@ def test_only_the_proxy_can_be_reached_and_it_keeps_metrics_to_itself(side):
 
 def test_an_update_under_load_fails_no_request(side, pictures, tmp_path):
     source = next_version(tmp_path)
-    with Load(side, [data for _, data in pictures], RATE) as load:
+    with Load(side, pictures, RATE) as load:
         good(side.play("deploy.yml", source=source))
     say(f"update under load: {load.summary}")
     assert len(load.answers) > RATE
@@ -105,7 +110,7 @@ def test_an_update_under_load_fails_no_request(side, pictures, tmp_path):
 
 
 def test_a_rollback_under_load_fails_no_request_and_brings_the_release_before(side, pictures):
-    with Load(side, [data for _, data in pictures], RATE) as load:
+    with Load(side, pictures, RATE) as load:
         good(side.play("rollback.yml"))
     say(f"rollback under load: {load.summary}")
     assert load.failed == []

@@ -56,8 +56,9 @@ class Deployment:
         return client(self.variables, service)
 
     def play(self, *roles, check=False, extra=None):
-        """Run these roles in order. ``extra``: variables from the command line."""
-        tasks = [{"ansible.builtin.import_role": {"name": role}} for role in roles]
+        """Run these roles, or tasks, in order. ``extra``: variables from the command line."""
+        named = [role if isinstance(role, dict) else {"import_role": {"name": role}} for role in roles]
+        tasks = [{f"ansible.builtin.{name}": what for name, what in task.items()} for task in named]
         playbook = self.folder / "play.json"
         playbook.write_text(json.dumps([{"hosts": "localhost", "gather_facts": False, "tasks": tasks}]))
         given = {

@@ -12,8 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-
-from tests.playbooks.playbook import PLAYBOOKS, RECAP
+from playbook import PLAYBOOKS, RECAP
 
 STANDINS = Path(__file__).with_name("standins")
 _ENTER = """\
@@ -36,10 +35,10 @@ exec chroot "$1/root" sh -c 'echo entered; exec cat'
 
 
 class PretendedNode:
-    """A context. ``folder`` is the inventory's, and is the same folder inside."""
+    """A context. ``folder`` is the inventory's, and is the same folder inside. ``always``: words of every play."""
 
-    def __init__(self, folder, variables):
-        self.folder = folder
+    def __init__(self, folder, variables, *always):
+        self.folder, self.always = folder, always
         (folder / "overlay").mkdir()
         here = {"ansible_connection": "local", "ansible_python_interpreter": "{{ ansible_playbook_python }}"}
         node = {**here, "ansible_python_interpreter": "/usr/bin/python3", "ansible_host": "127.0.0.1"}
@@ -110,4 +109,4 @@ class PretendedNode:
             f"{PLAYBOOKS}/{playbook}",
         ]
         config = f"ANSIBLE_CONFIG={PLAYBOOKS}/ansible.cfg"
-        return self.command("ANSIBLE_NOCOLOR=1", config, *play, *words)
+        return self.command("ANSIBLE_NOCOLOR=1", config, *play, *self.always, *words)

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 import yaml
-
-from tests.playbooks.playbook import PLAYBOOKS, run
+from playbook import PLAYBOOKS, run
 
 ROLES = PLAYBOOKS / "roles"
 

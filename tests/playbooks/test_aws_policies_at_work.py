@@ -7,6 +7,8 @@ from crowd import many
 from harness import Cloud
 from test_aws_policies import rendered
 
+pytestmark = pytest.mark.nightly
+
 PICTURES = 20
 
 

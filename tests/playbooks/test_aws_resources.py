@@ -13,6 +13,8 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import load_pem_private_key
 from playbook import PLAYBOOKS
 
+pytestmark = pytest.mark.nightly
+
 ROLES = ("aws_storage", "aws_queues", "aws_access")
 HELPER = {"skylens_signing_helper": "/usr/local/bin/aws_signing_helper", "skylens_signing_helper_sha256": "0" * 64}
 BUCKETS = ["alpha-input", "alpha-output", "alpha-state"]

@@ -5,9 +5,8 @@ import ssl
 import subprocess
 
 import pytest
-
-from tests.playbooks.playbook import PLAYBOOKS, run
-from tests.playbooks.rendered import need
+from playbook import PLAYBOOKS, run
+from rendered import need
 
 
 class Certified:

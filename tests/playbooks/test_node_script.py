@@ -4,8 +4,7 @@ import os
 import subprocess
 
 import pytest
-
-from tests.playbooks.rendered import ROLES
+from rendered import ROLES
 
 SCRIPT = ROLES / "web_host" / "files" / "skylens-node"
 SYSTEMCTL = """\

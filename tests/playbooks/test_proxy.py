@@ -14,9 +14,8 @@ from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
+from rendered import need, render
 from service_manager import ServiceManager
-
-from tests.playbooks.rendered import need, render
 
 PATIENCE = 60.0
 BACKEND = Path(__file__).with_name("scripted_backend.py")

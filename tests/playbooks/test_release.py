@@ -9,9 +9,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
-
-from tests.playbooks.playbook import PLAYBOOKS
-from tests.playbooks.rendered import need
+from playbook import PLAYBOOKS
+from rendered import need
 
 SOURCE = PLAYBOOKS.parent
 SCRIPT = PLAYBOOKS / "roles" / "release_build" / "files" / "build_release.py"

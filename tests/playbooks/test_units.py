@@ -4,8 +4,7 @@ import re
 import subprocess
 
 import pytest
-
-from tests.playbooks.rendered import ROLES, need, render
+from rendered import ROLES, need, render
 
 TIERS = ("web", "scaler")
 SOCKETS = {"skylens-web": ("public", "127.0.0.1:8080"), "skylens-web-internal": ("internal", "0.0.0.0:8081")}

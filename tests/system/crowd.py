@@ -27,3 +27,8 @@ def many(count, seed=1):
         made.append((f"picture_{number:04}.{ending}", out.getvalue()))
     assert len({data for _, data in made}) == count
     return made
+
+
+def media_type(name):
+    """For Content-Type, by the file name."""
+    return f"image/{KINDS[name.rpartition('.')[2]].lower()}"

@@ -59,6 +59,8 @@ printf '[Match]\nName=en* eth*\n[Network]\nDHCP=ipv4\nLinkLocalAddressing=no\nIP
 for each in apt-daily.timer apt-daily-upgrade.timer dpkg-db-backup.timer e2scrub_all.timer fstrim.timer \
   e2scrub_reap.service systemd-pstore.service; do ln -sf /dev/null "$ROOT/etc/systemd/system/$each"; done
 install -m 755 "$HERE/configdrive-init" "$ROOT/usr/local/sbin/configdrive-init"
+install -d "$ROOT/etc/systemd/system/dev-sr0.device.d" # an emulated guest beside other work is slow to find it
+printf '[Unit]\nJobRunningTimeoutSec=900\n' >"$ROOT/etc/systemd/system/dev-sr0.device.d/patience.conf"
 cat >"$ROOT/etc/systemd/system/configdrive-init.service" <<'U'
 [Unit]
 Description=Apply the OpenStack config drive

@@ -1,4 +1,4 @@
-"""Stands in for the web tier on a pretended web node. Of the settings it knows one: with seven images a second it is ill."""
+"""Stands in for the web tier on a pretended web node. It knows one setting: with seven images a second it is ill."""
 
 import json
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer

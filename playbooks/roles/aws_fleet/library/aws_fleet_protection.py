@@ -1,5 +1,5 @@
 #!/usr/bin/python
-"""Whether new members of an Auto Scaling group are protected from scale-in, which amazon.aws.autoscaling_group lacks."""
+"""Whether new members of an Auto Scaling group are protected from scale-in, which autoscaling_group does not say."""
 
 from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleAWSModule
 
