@@ -72,9 +72,9 @@ class Node:
 
     def deploy(self, release):
         """As deploy.yml does, when all goes well."""
-        self.run("switch", release)
-        self.run("apply", "sockets", "web", "proxy", "scaler")
-        self.run("keep", "3")
+        self.run("start", release)
+        self.run("apply", "proxy")
+        self.run("finish", "3")
 
 
 ALL = ("sockets", "web", "proxy", "scaler")
@@ -92,9 +92,24 @@ def node(tmp_path):
 
 def test_a_second_run_changes_nothing(node):
     node.deploy("r1")
-    assert node.run("switch", "r1") == ("", [])
+    assert node.run("would", "r1") == ("", [])
+    assert node.run("start", "r1") == ("", [])
     assert node.run("apply", *ALL) == ("", [])
-    assert node.run("keep", "3") == ("", [])
+    assert node.run("finish", "3") == ("", [])
+
+
+def test_what_would_change_is_said_and_not_done(node):
+    node.deploy("r1")
+    node.write("etc/skylens/web.env", "changed")
+    said, told = node.run("would", "r2")
+    assert (said.splitlines(), told) == (["changed: release r1 -> r2", "changed: web"], [])
+    assert node.link("current") == "releases/r1"
+
+
+def test_time_servers_are_read_only_where_there_are_some(node):
+    node.deploy("r1")
+    node.write("etc/chrony/sources.d/skylens.sources", "server 192.0.2.1 iburst")
+    assert node.run("start", "r1")[1] == ["restart chrony.service"]
 
 
 @pytest.mark.parametrize(

@@ -35,6 +35,7 @@ def node(tmp_path_factory):
     folder = tmp_path_factory.mktemp("node")
     variables = {
         "skylens_sides": ["aws"],
+        "aws_network_subnet_ids": ["subnet-1", "subnet-2"],
         "skylens_open_door": True,
         "skylens_hostname": "sky.example",
         "skylens_aws_credentials": "key",
@@ -70,9 +71,7 @@ def test_a_node_that_does_not_get_healthy_goes_back_and_says_why(node):
     assert node.play("deploy.yml")[:2] == (0, {"localhost": 0, "node-1": 0})
 
 
-@pytest.mark.parametrize(
-    "task", ["web_node : Credentials for AWS", "web_node : Restart the web tier", "proxy : Its conf"]
-)
+@pytest.mark.parametrize("task", ["Point at the release", "Certificate, configuration", "Let the proxy read them"])
 def test_a_play_that_was_killed_is_made_good_by_the_next(node, task):
     other = extra(skylens_web_settings={"rate_limit": f"{10 + len(task)}/second"})
     node.kill_play_at(task, "deploy.yml", *other)

@@ -43,8 +43,8 @@ GONE = {
     *("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"),
 }
 UNTAGGED = {"NoSuchTagSet", "AccessDenied", "403"}
-OVER = {"terminated", "deleted", "deleting", "shutting-down"}
-"""States of what ends without us."""
+OVER = {"terminated", "deleted", "deleting", "shutting-down", "in-use"}
+"""States of what ends without us: a volume in use ends with its instance."""
 
 Tags = dict[str, str]
 Entry = dict[str, Any]

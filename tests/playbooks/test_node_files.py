@@ -1,0 +1,65 @@
+"""Files are written on a node whole or not at all, and only when they differ. Owners are as root would set them."""
+
+import grp
+import json
+import os
+import subprocess
+
+import pytest
+from rendered import ROLES, need
+
+SCRIPT = ROLES / "node_files" / "files" / "write_files.py"
+GROUP = grp.getgrgid(os.getgid()).gr_name
+
+pytestmark = pytest.mark.skipif(
+    os.getuid() != 0 and os.environ.get("CI") != "true", reason="only root gives files away"
+)
+
+
+def write(*entries, check=False, rc=0):
+    """The paths that were written, or what was wrong."""
+    command = [need("/usr/bin/python3"), "-ISBc", SCRIPT.read_text(), *(["--check"] if check else [])]
+    given = json.dumps([{"mode": "0600", "group": GROUP, **entry} for entry in entries])
+    done = subprocess.run(command, input=given, text=True, capture_output=True, check=False)
+    assert done.returncode == rc, done.stderr
+    return done.stderr if rc else done.stdout.split()
+
+
+def test_a_file_is_written_once_and_with_its_folder(tmp_path):
+    path = tmp_path / "new" / "file"
+    entry = {"path": str(path), "content": "häß\n"}
+    assert write(entry) == [str(path)]
+    assert write(entry) == []
+    assert path.read_text() == "häß\n"
+    assert path.stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.parametrize("change", [{"content": "other"}, {"mode": "0644"}])
+def test_another_content_or_mode_is_written(tmp_path, change):
+    entry = {"path": str(tmp_path / "file"), "content": "text"}
+    write(entry)
+    assert write({**entry, **change}) == [entry["path"]]
+    assert write({**entry, **change}) == []
+
+
+def test_a_folder_gets_its_mode(tmp_path):
+    entry = {"path": str(tmp_path / "folder"), "mode": "0700"}
+    assert write(entry) == [entry["path"]]
+    assert (tmp_path / "folder").stat().st_mode & 0o777 == 0o700
+    assert write(entry) == []
+
+
+def test_check_mode_says_what_it_would_write_even_where_a_group_is_missing(tmp_path):
+    entry = {"path": str(tmp_path / "file"), "content": "text", "group": "no-such-group"}
+    assert write(entry, check=True) == [entry["path"]]
+    assert not (tmp_path / "file").exists()
+    assert "no-such-group" in write(entry, rc=1)
+
+
+def test_a_file_that_is_not_valid_leaves_the_old_one(tmp_path):
+    entry = {"path": str(tmp_path / "file"), "content": "good\n", "validate": ["grep", "-q", "good"]}
+    write(entry)
+    said = write({**entry, "content": "bad\n"}, rc=1)
+    assert f"{entry['path']} would be wrong, and was left as it is" in said
+    assert (tmp_path / "file").read_text() == "good\n"
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
