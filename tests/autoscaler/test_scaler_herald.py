@@ -23,13 +23,17 @@ def manager(tmp_path):
 
 
 class Turning(threading.Event):
-    """A stop event whose waits turn the world's clock instead, and which is set after so many seconds."""
+    """A stop event whose waits turn the world's clock instead, and which is set after so many seconds.
 
-    def __init__(self, world, seconds):
+    The service manager hears at each turn: a socket holds ten messages, and this clock runs faster than its thread.
+    """
+
+    def __init__(self, world, manager, seconds):
         super().__init__()
-        self.world, self.end = world, world.clock.now() + seconds
+        self.world, self.manager, self.end = world, manager, world.clock.now() + seconds
 
     def wait(self, timeout=None):
+        self.manager.heard()
         self.world.clock.sleep(timeout)
         if self.world.clock.now() >= self.end:
             self.set()
@@ -41,7 +45,7 @@ def run(world, scaler, manager, seconds):
     herald = Herald(Notifier(manager.environ, 0, world.clock.clock()), scaler.lease)
     scaler.loop._parts = scaler.loop._parts._replace(watchers=(herald,))
     scaler.listener.start()
-    scaler.loop.run(Turning(world, seconds), herald.turned)
+    scaler.loop.run(Turning(world, manager, seconds), herald.turned)
     scaler.listener.stop()
     return manager.heard()
 
