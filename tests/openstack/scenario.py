@@ -1,17 +1,12 @@
 """A deployment's private side, built by the playbooks' own roles in the cloud of private_cloud."""
 
-import contextlib
-import itertools
 import json
 import os
 import shutil
-import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
-import psutil
-from playbook import PLAYBOOKS, Run, run
+from playbook import PLAYBOOKS, Run, kill, run
 from private_cloud import CLOUD, environment
 
 PLAYS = """\
@@ -109,24 +104,18 @@ class Deployment:
 
         It is the inventory of the play before it that it takes.
         """
-        given = [f"-eskylens_source={PLAYBOOKS.parent}", f"-eskylens_confirm={self.name}", f"--tags={tag}"]
-        with subprocess.Popen(
-            [sys.executable, "-m", "ansible", "playbook", "-i", self.folder / "hosts.json", self.playbook, *given],
-            cwd=PLAYBOOKS,
-            env={**os.environ, **self._environment},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-        ) as play:
-            tasks = (line for line in play.stdout if line.startswith("TASK [openstack_"))
-            reached = list(itertools.islice(tasks, task))
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                play.wait(seconds)
-            assert play.poll() is None, "the play was over already"
-            for process in [*psutil.Process(play.pid).children(recursive=True), psutil.Process(play.pid)]:
-                with contextlib.suppress(psutil.NoSuchProcess):
-                    process.kill()
-        return reached[-1]
+        given = ["-e", f"skylens_source={PLAYBOOKS.parent}", "-e", f"skylens_confirm={self.name}", "--tags", tag]
+        reached = kill(
+            self.playbook,
+            self._environment,
+            *given,
+            folder=self.folder,
+            task=task,
+            seconds=seconds,
+            roles="openstack_",
+        )
+        assert reached, "the play was over already"
+        return reached
 
     @property
     def _environment(self) -> dict[str, str]:

@@ -1,5 +1,7 @@
 """Runs a playbook with an inventory of its own, and reads the recap."""
 
+import contextlib
+import itertools
 import json
 import os
 import re
@@ -8,6 +10,8 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
+
+import psutil
 
 PLAYBOOKS = Path(__file__).parents[2] / "playbooks"
 RECAP = re.compile(r"^(\S+)\s+: (ok=\d+ .*)$", re.MULTILINE)
@@ -57,3 +61,40 @@ def run(
         for host, counts in RECAP.findall(done.stdout)
     }
     return Run(done.returncode, stats, done.stdout)
+
+
+def kill(
+    playbook: str | Path,
+    env: Mapping[str, str],
+    *args: str,
+    folder: Path,
+    task: int,
+    seconds: float,
+    roles: str = "",
+) -> str | None:
+    """Kill a play with all its processes, ``seconds`` after it began its ``task``; which one that was.
+
+    Only tasks of roles whose names begin with ``roles`` count. None when the play was over before; it must have been
+    good then. The inventory is that of the ``run`` before.
+    """
+    with subprocess.Popen(
+        [sys.executable, "-m", "ansible", "playbook", "-i", folder / "hosts.json", playbook, *args],
+        cwd=PLAYBOOKS,
+        env={**os.environ, "HOME": str(folder), "ANSIBLE_NOCOLOR": "1", **env},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as play:
+        assert play.stdout
+        said: list[str] = []
+        lines = (said.append(line) or line for line in play.stdout)
+        reached = list(itertools.islice((line for line in lines if line.startswith(f"TASK [{roles}")), task))
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            play.wait(seconds)
+        if play.poll() is not None:
+            assert play.returncode == 0, "".join(said)[-6000:]
+            return None
+        for process in [*psutil.Process(play.pid).children(recursive=True), psutil.Process(play.pid)]:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
+    return reached[-1]
