@@ -1,5 +1,7 @@
 """How busy this instance's processors are, as Linux counts it."""
 
+import math
+import os
 from pathlib import Path
 from typing import NamedTuple
 
@@ -53,6 +55,16 @@ class Cpu:
             return None
 
 
+def cores(root: Path = Path("/")) -> int:
+    """How many processors this process can keep busy: those it may run on, or fewer where a control group says so.
+
+    Part of a processor counts as one, for there is always a thread to run.
+    """
+    allowed = len(os.sched_getaffinity(0))
+    limit = _tightest(root)
+    return max(1, min(allowed, math.ceil(limit.cores)) if limit else allowed)
+
+
 def _of_machine(stat: str) -> _Count:
     """Clock ticks from /proc/stat. Time stolen by the hypervisor is busy: nobody here can use it.
 
@@ -84,11 +96,11 @@ def _tightest(root: Path) -> _Limit | None:
         return None
     own = next((line.removeprefix("0::").strip("/") for line in lines if line.startswith("0::")), "")
     groups = [top / own, *(top / parent for parent in Path(own).parents)]
-    limits = [_Limit(group, cores) for group in groups if (cores := _cores(group))]
+    limits = [_Limit(group, share) for group in groups if (share := _share(group))]
     return min(limits, key=lambda limit: limit.cores, default=None)
 
 
-def _cores(group: Path) -> float | None:
+def _share(group: Path) -> float | None:
     """How many processors a group may use, None for all: its quota over its period."""
     try:
         quota, period = (group / "cpu.max").read_text().split()

@@ -26,10 +26,12 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what makes the picture upright."""
+_ONES = (1.0, 1.0, 1.0)
 _SIDEWAYS = 5
 """Orientations from here on swap width and height."""
-_GAP = 2.0
-"""A cheap reduction stops at this many times the final size; good filtering does the rest."""
+_GAP, _LEAST = 4, 256
+"""A JPEG is decoded small only while that leaves this many times the pixels a side that the model looks at, and at
+least so many: nearer to the final size the best label may change, and below that there is little time to save."""
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's limit warns through a global; ``max_pixels`` is ours and is an error
 
@@ -52,9 +54,19 @@ def pixels(data: bytes, wanted: Input, max_pixels: int) -> NDArray[np.uint8]:
 def tensor(picture: NDArray[np.uint8], wanted: Input) -> NDArray[np.float32]:
     """The pixels as float32 in the model's channel order, normalisation and layout (``wanted.shape``)."""
     ordered = picture if wanted.colour == "RGB" else picture[:, :, ::-1]
-    values = (ordered - np.asarray(wanted.mean, np.float32)) / np.asarray(wanted.std, np.float32)
-    laid = values.transpose(2, 0, 1) if wanted.layout == "NCHW" else values
-    return np.ascontiguousarray(laid, np.float32)
+    planes = wanted.layout == "NCHW"
+    values = np.empty(wanted.shape, np.float32)
+    values[...] = ordered.transpose(2, 0, 1) if planes else ordered  # laid out first: the rest then runs in place
+    if any(wanted.mean):
+        values -= _each(wanted.mean, planes=planes)
+    if wanted.std != _ONES:
+        values /= _each(wanted.std, planes=planes)
+    return values
+
+
+def _each(channels: tuple[float, float, float], *, planes: bool) -> NDArray[np.float32]:
+    """One number a channel, in a shape that fits planes of channels, or pixels of them."""
+    return np.asarray(channels, np.float32).reshape((3, 1, 1) if planes else 3)
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
@@ -68,11 +80,11 @@ def _fit(image: Image.Image, wanted: Input) -> Image.Image:
     size = (wanted.width, wanted.height)
     if orientation >= _SIDEWAYS:
         size = size[::-1]
-    _draft(image, wanted, size)
+    box, scale = _box(image.size, wanted, size), _draft(image, wanted, size)
     image.load()
-    resized = _eight_bit(image).resize(
-        size, Image.Resampling.BILINEAR, box=_box(image.size, wanted, size), reducing_gap=_GAP
-    )
+    left, top, right, bottom = (edge / scale for edge in box)
+    seen = left, top, min(right, image.width), min(bottom, image.height)
+    resized = _eight_bit(image).resize(size, Image.Resampling.BILINEAR, box=seen)
     flat = _on_white(resized)
     return flat.transpose(_TURNS[orientation]) if orientation in _TURNS else flat
 
@@ -86,10 +98,15 @@ def _orientation(image: Image.Image) -> int:
     return found if found in _TURNS else 1
 
 
-def _draft(image: Image.Image, wanted: Input, size: tuple[int, int]) -> None:
-    """Let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size where that is still ``_GAP`` times what is needed."""
+def _draft(image: Image.Image, wanted: Input, size: tuple[int, int]) -> float:
+    """Let a JPEG be decoded at 1/2, 1/4 or 1/8 of its size where enough is left; how many times smaller it gets.
+
+    Sides are rounded up to whole pixels, so the ratio of the sizes is not exactly that.
+    """
+    width = image.width
     least = size if wanted.resize == "squash" else (wanted.scaled_side, wanted.scaled_side)
-    image.draft(None, (round(least[0] * _GAP), round(least[1] * _GAP)))
+    drafted = image.draft(None, (max(_GAP * least[0], _LEAST), max(_GAP * least[1], _LEAST)))
+    return width / drafted[1][2] if drafted else 1.0
 
 
 def _box(full: tuple[int, int], wanted: Input, size: tuple[int, int]) -> tuple[float, float, float, float]:
@@ -105,7 +122,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
     """The picture as RGB or RGBA with 8 bits a channel."""
     if image.mode.startswith(("I", "F")):
         return _from_16_bit(image)
-    return image.convert("RGBA" if image.has_transparency_data else "RGB")
+    mode = "RGBA" if image.has_transparency_data else "RGB"
+    return image if image.mode == mode else image.convert(mode)  # a copy of a large one can cost as much as decoding it
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:

@@ -48,8 +48,8 @@ def top(probabilities: Array, labels: Sequence[str], count: int) -> tuple[Label,
     return tuple(Label(label=labels[index], score=round(float(probabilities[index]), 6)) for index in best)
 
 
-def open_session(data: bytes) -> Any:
-    """An ONNX Runtime session that uses one core per call, does not spin and keeps no arena of memory.
+def open_session(data: bytes, threads: int = 1) -> Any:
+    """An ONNX Runtime session that uses ``threads`` cores per call, does not spin and keeps no arena of memory.
 
     Raises ModelError when the bytes are no model that this release can run.
     """
@@ -57,7 +57,7 @@ def open_session(data: bytes) -> Any:
     import onnxruntime  # noqa: PLC0415 - 40 ms and 50 MB that listing models does not need
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads, options.inter_op_num_threads = threads, 1
     options.enable_cpu_mem_arena = False
     options.log_severity_level = 3
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -87,7 +87,7 @@ class OnnxEngine:
     def infer(self, batch: Sequence[Array]) -> Array:
         if self._one_by_one:
             return np.concatenate([self._run(image[None]) for image in batch])
-        return self._run(np.stack(batch))
+        return self._run(batch[0][None] if len(batch) == 1 else np.stack(batch))
 
     def _run(self, images: Array) -> Array:
         found = self._session.run([self.manifest.output.name], {self.manifest.input.name: images})[0]

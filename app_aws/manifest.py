@@ -71,6 +71,32 @@ class Output(_Table, frozen=True, kw_only=True):
     """What turns the numbers into probabilities; ``none`` when they already are."""
 
 
+Share = Annotated[float, Meta(ge=0, le=1)]
+
+
+class Quantised(_Table, frozen=True, kw_only=True, rename={"source": "from"}):
+    """What ``skylens models quantize`` found out: without it, no network of 8-bit numbers is put to work."""
+
+    source: Text
+    """The model that it was made of, ``name@version``; the key is ``from``."""
+    method: Text
+    images: Annotated[int, Meta(ge=1)]
+    """Labelled images that both were checked on."""
+    before: Share
+    """Share of them whose first answer is right, of the original."""
+    after: Share
+    accepted_loss: Annotated[float, Meta(gt=0, le=100)]
+    """Percentage points that ``after`` must stay below."""
+
+    def __post_init__(self) -> None:
+        loss = (self.before - self.after) * 100
+        if loss >= self.accepted_loss:
+            raise ValueError(
+                f"after = {self.after} loses {loss:.2f} points of before = {self.before};"
+                f" accepted_loss = {self.accepted_loss:g}, so it must lose less"
+            )
+
+
 class Manifest(_Table, frozen=True, kw_only=True):
     name: Name
     version: Version
@@ -82,6 +108,7 @@ class Manifest(_Table, frozen=True, kw_only=True):
     """Of ``model.onnx``, lower-case hex."""
     input: Input
     output: Output
+    quantised: Quantised | None = None
 
     @property
     def id(self) -> str:
@@ -129,7 +156,7 @@ def _sentence(problem: str, raw: dict[str, Any]) -> str:
 def to_toml(manifest: Manifest) -> str:
     """The manifest as text that ``parse`` reads back."""
     tables: dict[str, Any] = msgspec.to_builtins(manifest)
-    nested = {key: tables.pop(key) for key in ("input", "output")}
+    nested = {key: tables.pop(key) for key in ("input", "output", "quantised") if key in tables}
     lines = [*_lines(tables)]
     for key, table in nested.items():
         lines += ["", f"[{key}]", *_lines(table)]

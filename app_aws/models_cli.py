@@ -1,8 +1,9 @@
-"""``skylens models``: list the installed models, or add one."""
+"""``skylens models``: list the installed models, or add one. The other actions have modules of their own."""
 
 import argparse
 import json
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from rich.console import Console
@@ -10,7 +11,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from rich.table import Table
 from rich.text import Text
 
-from app_aws import install, registry
+from app_aws import install, models_bucket, models_checks, models_tune, registry
 from skylens.settings import WorkerSettings, load
 
 _ADD = """\
@@ -33,6 +34,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     listing = actions.add_parser("list", help="show every model and where it lies", description="Shows every model.")
     listing.add_argument("--json", action="store_true", help="print JSON instead of a table")
+    listing.add_argument("--bucket", action="store_true", help="those in the deployment's bucket instead")
     adding = actions.add_parser(
         "add",
         help="check a model and install it",
@@ -44,6 +46,9 @@ def add(parser: argparse.ArgumentParser) -> None:
     adding.add_argument("--sha256", default="", metavar="HEX", help="SHA-256 that the file must have")
     adding.add_argument("--replace", action="store_true", help="take the place of the same name and version")
     _describe(adding.add_argument_group("what a bare .onnx does not say of itself"))
+    models_checks.add(actions)
+    models_tune.add(actions)
+    models_bucket.add(actions)
 
 
 def _describe(group: "argparse._ArgumentGroup") -> None:
@@ -82,7 +87,11 @@ def _values(text: str) -> tuple[float, ...]:
 def run(args: argparse.Namespace) -> int:
     """List or add; the exit status. Raises SkylensError saying why a model was not added."""
     models_dir = registry.models_dir(load(WorkerSettings).models_dir)
-    return _add(args, models_dir) if args.action == "add" else _list(registry.entries(models_dir), as_json=args.json)
+    if args.action == "list" and args.bucket:
+        return models_bucket.listing(args, models_dir)
+    if args.action == "list":
+        return _list(registry.entries(models_dir), as_json=args.json)
+    return _ACTIONS[args.action](args, models_dir)
 
 
 def _add(args: argparse.Namespace, models_dir: Path) -> int:
@@ -143,7 +152,17 @@ def _fields(entry: registry.Entry) -> dict[str, object]:
         "licence": found.licence,
         "source": found.source,
         "accuracy": found.accuracy,
+        "quantised_from": found.quantised.source if found.quantised else None,
         "width": found.input.width,
         "height": found.input.height,
         "folder": str(entry.folder),
     }
+
+
+_ACTIONS: dict[str, Callable[[argparse.Namespace, Path], int]] = {
+    "add": _add,
+    "verify": models_checks.run_verify,
+    "quantize": models_checks.run_quantize,
+    "tune": models_tune.run,
+    **models_bucket.COMMANDS,
+}

@@ -25,8 +25,9 @@ class Receiver:
     """The receive loop and the slots.
 
     Threads, owned by the worker, all daemons: ``receiver`` polls until ``stop``, then ends after at most one poll;
-    ``slot-N`` each work on one image at a time until the receiver has ended. If any dies, what it held is not deleted
-    and reappears on the queue; the worker sees the dead thread and leaves.
+    ``image-N`` each take one image from work to deletion until the receiver has ended: as many as may be in flight, of
+    which as many as there are slots work. If any dies, what it held is not deleted and reappears on the queue; the
+    worker sees the dead thread and leaves.
 
     Images received before are worked alone; ``app_aws.suspects`` says how and why.
     """
@@ -34,14 +35,17 @@ class Receiver:
     def __init__(
         self,
         requests: Queue,
-        handle: Callable[[Received], bool],
+        handle: Callable[[Received, Callable[[], None]], bool],
         tally: Tally,
         leases: Leases,
         turned: Callable[[], None],
         clock: Clock,
         backoff: Backoff,
     ) -> None:
-        """``handle`` answers one delivery; ``turned`` is called when the worker turns busy or idle."""
+        """``handle`` answers one delivery, and calls what it is given once that needs no slot any more.
+
+        ``turned`` is called when the worker turns busy or idle.
+        """
         self._requests, self._handle, self._tally, self._leases = requests, handle, tally, leases
         self._turned, self._clock, self._backoff = turned, clock, backoff
         self._jobs: queue.SimpleQueue[Received | None] = queue.SimpleQueue()
@@ -49,12 +53,11 @@ class Receiver:
         self._wary = False
         """A suspect was in the last receive: one message at a time, and only when nothing is in work."""
         self._stopping = threading.Event()
-        self._slots = [
-            threading.Thread(target=self._work, name=f"slot-{number}", daemon=True)
-            for number in range(tally.count().slots)
+        self._images = [
+            threading.Thread(target=self._work, name=f"image-{number}", daemon=True) for number in range(tally.held)
         ]
         self._poller = threading.Thread(target=self._receive, name="receiver", daemon=True)
-        self.threads = [self._poller, *self._slots]
+        self.threads = [self._poller, *self._images]
 
     def start(self) -> None:
         for thread in self.threads:
@@ -82,7 +85,7 @@ class Receiver:
                 log.warning("receive.failed", error=explain(error), exc_info=not is_passing(error))
         for one in self._suspects:
             self._renew(one, suspects.marked(one.body))
-        for _ in self._slots:
+        for _ in self._images:
             self._jobs.put(None)
 
     def _round(self) -> None:
@@ -120,9 +123,11 @@ class Receiver:
 
     def _work(self) -> None:
         while (received := self._jobs.get()) is not None:
-            seconds = self._one(received)
+            slot = _Slot(self._tally, self._clock)
+            answered = self._one(received, slot.worked)
+            slot.leave(None)
             self._leases.let_go(received.receipt)
-            if self._tally.give_back(seconds):
+            if self._tally.give_back(answered=answered):
                 self._turned()
 
     def _renew(self, received: Received, body: bytes) -> bool:
@@ -142,19 +147,33 @@ class Receiver:
             log.warning("image.renewed_twice", error=explain(error))
         return True
 
-    def _one(self, received: Received) -> float | None:
-        """Seconds of work when an image was answered. On any trouble the request stays, to be tried again later."""
-        began = self._clock.ticks()
+    def _one(self, received: Received, worked: Callable[[], None]) -> bool:
+        """Whether an image was answered. On any trouble the request stays, to be tried again later."""
         try:
-            answered = self._handle(received)
+            answered = self._handle(received, worked)
         except AWS_ERRORS as error:
             self._backoff.trouble()
             log.warning("image.aws_trouble", error=explain(error), receives=received.receives, exc_info=True)
             if received.receives > 1:  # never the image's fault, so it must not use up what tells a poisonous one
                 self._renew(received, received.body.encode())
-            return None
+            return False
         except Exception:  # a fault of ours, or an image that breaks us: the dead-letter queue decides
             log.exception("image.broke", receives=received.receives)
-            return None
+            return False
         self._backoff.well()
-        return self._clock.ticks() - began if answered else None
+        return answered
+
+
+class _Slot:
+    """One image's slot, left once. Used by one thread."""
+
+    def __init__(self, tally: Tally, clock: Clock) -> None:
+        self._tally, self._clock, self._began, self._left = tally, clock, clock.ticks(), False
+
+    def worked(self) -> None:
+        self.leave(self._clock.ticks() - self._began)
+
+    def leave(self, seconds: float | None) -> None:
+        if not self._left:
+            self._left = True
+            self._tally.leave(seconds)

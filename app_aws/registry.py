@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app_aws import manifest as manifests
+from app_aws.cpu import cores
 from app_aws.engine import OnnxEngine, open_session
 from app_aws.manifest import Manifest
 from skylens.errors import ModelError
@@ -16,6 +17,9 @@ NETWORK, LABELS = "model.onnx", "labels.txt"
 FILES = (NETWORK, LABELS, manifests.FILE)
 BUNDLED = Path(__file__).parent / "models"
 MAX_PIXELS = 50_000_000
+_EIGHT_BIT = (b"QuantizeLinear", b"DequantizeLinear", b"DynamicQuantizeLinear", b"QLinearConv", b"ConvInteger")
+_OP_TYPE = b"\x22"
+"""What precedes the length and the name of an operator in an ONNX file: field 4 of ``NodeProto``, as a string."""
 
 
 class Entry(NamedTuple):
@@ -68,10 +72,10 @@ def _version_key(model_id: str) -> list[tuple[bool, int, str]]:
     return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
-def load(folder: Path, *, max_pixels: int = MAX_PIXELS, decodes: int | None = None) -> OnnxEngine:
+def load(folder: Path, *, max_pixels: int = MAX_PIXELS, decodes: int | None = None, threads: int = 1) -> OnnxEngine:
     """Check everything about a model folder and make it ready to work. Raises ModelError saying what is wrong.
 
-    ``decodes``: images decoded at once; by default as many as there are cores.
+    ``decodes``: images decoded at once; by default as many as there are cores to use. ``threads``: each call uses.
     """
     if not folder.is_dir():
         raise ModelError(f"there is no model folder {folder}")
@@ -80,11 +84,34 @@ def load(folder: Path, *, max_pixels: int = MAX_PIXELS, decodes: int | None = No
     digest = hashlib.sha256(network).hexdigest()
     if digest != manifest.sha256:
         raise ModelError(f"{folder / NETWORK} is damaged: its SHA-256 is {digest}, model.toml says {manifest.sha256}")
+    if manifest.quantised is None and is_quantised(network):
+        raise ModelError(
+            f"{folder} has a network of 8-bit numbers, but no table [quantised] in model.toml says that it was checked;"
+            " `skylens models quantize` makes such a network of a float32 one, checks it and says so"
+        )
     try:
-        session = open_session(network)
-        return OnnxEngine(manifest, labels, session, max_pixels=max_pixels, decodes=decodes or os.cpu_count() or 1)
+        return assemble(manifest, labels, network, max_pixels=max_pixels, decodes=decodes, threads=threads)
     except ModelError as error:
         raise ModelError(f"{folder}: {error.detail}") from error
+
+
+def assemble(
+    manifest: Manifest,
+    labels: tuple[str, ...],
+    network: bytes,
+    *,
+    max_pixels: int = MAX_PIXELS,
+    decodes: int | None = None,
+    threads: int = 1,
+) -> OnnxEngine:
+    """The three parts of a model as what recognises. Raises ModelError when they do not fit together."""
+    session = open_session(network, threads)
+    return OnnxEngine(manifest, labels, session, max_pixels=max_pixels, decodes=decodes or cores())
+
+
+def is_quantised(network: bytes) -> bool:
+    """Whether the network computes with 8-bit numbers, by the operators that it names."""
+    return any(_OP_TYPE + bytes([len(name)]) + name in network for name in _EIGHT_BIT)
 
 
 def read_labels(path: Path) -> tuple[str, ...]:

@@ -3,39 +3,51 @@
 import os
 import signal
 import socket
-from collections.abc import Mapping
+import threading
+from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from types import FrameType
 
-from app_aws import registry
+from app_aws import cpu, memory, registry, tuning
 from app_aws.backoff import Backoff
 from app_aws.batcher import Batcher
-from app_aws.cpu import Cpu
+from app_aws.bucket import BucketRegistry
+from app_aws.engine import Array, Engine
 from app_aws.events import Events
 from app_aws.leases import Leases
 from app_aws.lifecycle import AutoscalerLease, Rules
 from app_aws.metadata import Metadata
 from app_aws.receiver import Receiver
+from app_aws.switch import Bucket, Fixed, Serving, Switch, opening
 from app_aws.tally import Tally
 from app_aws.task import Recogniser
+from app_aws.tuning import Choice
 from app_aws.worker import Parts, Worker
 from skylens import logs, systemd
 from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import UnavailableError
+from skylens.gathered import GatheredQueue, GatheredReplies
 from skylens.queues import SqsQueues
+from skylens.quick_store import bucket_store
 from skylens.settings import WorkerSettings, load
-from skylens.store import S3Store
+from skylens.store import S3Store, Store
 from skylens.systemd import Notifier
 
 log = logs.get(__name__)
 _SLOTS_PER_CORE = 4
+_ANSWERING, _MOST_ANSWERING = 3, 64
+"""For each slot, how many images more may be in flight, being stored, answered and deleted; and most of these."""
+_REPLY_LINGER, _DELETE_LINGER = 0.01, 0.05
+"""Seconds that a reply and a deletion wait for others, while other images are in work."""
 
 
 def run() -> int:
     """Work until there is a reason to leave; 0 when all that was taken is answered. Raises SkylensError at start."""
     clock = Clock()
     began = clock.ticks()
+    memory.keep(arenas=cpu.cores())
     notifier = Notifier(os.environ, os.getpid(), clock)
     systemd.forget(os.environ)
     metadata = Metadata(os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", ""), clock)
@@ -47,7 +59,7 @@ def run() -> int:
     except AWS_ERRORS as error:
         raise UnavailableError(f"deployment {settings.deployment} cannot be reached: {explain(error)}") from error
     _on_signals(worker)
-    log.info("worker.ready", model=settings.model, seconds=round(clock.ticks() - began, 3))
+    log.info("worker.ready", seconds=round(clock.ticks() - began, 3))
     return 0 if worker.run() else 1
 
 
@@ -62,46 +74,77 @@ def _build(
     settings: WorkerSettings, metadata: Metadata, instance: str | None, clock: Clock, notifier: Notifier
 ) -> Worker:
     """Everything wired together. ``launched`` goes out while the model loads."""
-    cores = os.cpu_count() or 1
+    cores = cpu.cores()
     slots = settings.slots or _SLOTS_PER_CORE * cores
     name = instance or f"{socket.gethostname()}-{os.getpid()}"
-    tally = Tally(slots, clock)
+    tally = Tally(slots, clock, slots + min(_ANSWERING * slots, _MOST_ANSWERING))
 
-    aws = Aws(settings.region, pool=slots + 4)
+    aws = Aws(settings.region, pool=tally.held + 4)
     queues = SqsQueues(aws.sqs(), aws.sqs_polling())
     queue = queues.named(settings.queue("events"))
-    events = Events(queue, name, tally, clock, settings.heartbeat_seconds, Cpu(clock).percent)
+    events = Events(queue, name, tally, clock, settings.heartbeat_seconds, cpu.Cpu(clock).percent)
     events.start()
     events.say("launched")
 
     s3 = aws.s3()
-    folder = registry.find(settings.model, registry.models_dir(settings.models_dir))
-    engine = registry.load(folder, max_pixels=settings.max_pixels)
-    batcher = Batcher(engine.infer, settings.batch_size, settings.batch_wait_ms, threads=min(cores, slots))
+    state = S3Store(s3, settings.bucket("state"))
+    models = _models(settings, state, min(cores, slots), clock)
     requests = queues.named(settings.queue("requests"), settings.visibility_timeout)
+    others = lambda: tally.working() > 0  # noqa: E731 - said once, used twice
     recogniser = Recogniser(
-        requests=requests,
+        requests=GatheredQueue(requests, others, delete_linger=_DELETE_LINGER),
         dead=queues.named(settings.queue("requests-dead")),
-        replies=queues,
-        inputs=S3Store(s3, settings.bucket("input")),
-        outputs=S3Store(s3, settings.bucket("output")),
-        engine=engine,
-        submit=batcher.submit,
+        replies=GatheredReplies(queues, others, linger=_REPLY_LINGER),
+        inputs=bucket_store(s3, aws.session, settings.bucket("input")),
+        outputs=bucket_store(s3, aws.session, settings.bucket("output")),
+        models=models,
         instance=name,
         clock=clock,
+        stores=ThreadPoolExecutor(tally.held, thread_name_prefix="store"),
     )
     leases = Leases(requests, settings.visibility_timeout, clock)
     receiver = Receiver(requests, recogniser.handle, tally, leases, events.turned, clock, Backoff())
     return Worker(
-        Parts(receiver, batcher, leases, events, tally),
+        Parts(receiver, models, leases, events, tally),
         Rules(settings.idle_timeout, settings.orphan_timeout, settings.resident),
-        AutoscalerLease(S3Store(s3, settings.bucket("state")), clock),
+        AutoscalerLease(state, clock),
         metadata.notice if instance else _no_notice,
         clock,
         look_seconds=settings.metadata_seconds,
         patience=settings.visibility_timeout,
         notifier=notifier,
     )
+
+
+def _models(settings: WorkerSettings, state: Store, calls: int, clock: Clock) -> Switch:
+    """The model to start with, and where others come from. ``calls``: of all models together, at once."""
+    installed = registry.models_dir(settings.models_dir)
+    cores = threading.BoundedSemaphore(calls)
+
+    def serving(engine: Engine, choice: Choice) -> Serving:
+        def infer(batch: Sequence[Array]) -> Array:
+            with cores:
+                return engine.infer(batch)
+
+        size = settings.batch_size if "batch_size" in settings.model_fields_set else choice.batch
+        return Serving(engine, Batcher(infer, size, settings.batch_wait_ms, threads=min(calls, choice.calls)))
+
+    usual = tuning.safe(calls, settings.batch_size)
+
+    def own() -> Serving:
+        folder = registry.find(settings.model, installed)
+        choice = tuning.kept(folder, tuning.own_key(folder, cpu.cores())) or usual
+        return serving(registry.load(folder, max_pixels=settings.max_pixels, threads=choice.threads), choice)
+
+    if not settings.model_seconds:
+        return Switch(own(), Fixed(), clock, 0)
+    bucket = BucketRegistry(state)
+
+    def fetched(model_id: str) -> Serving:
+        return serving(bucket.load(model_id, installed, max_pixels=settings.max_pixels), usual)
+
+    models = Bucket(state, fetched)
+    return Switch(opening(models, own), models, clock, settings.model_seconds)
 
 
 def _no_notice() -> str | None:

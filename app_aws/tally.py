@@ -13,40 +13,64 @@ _KEPT = 2000
 @dataclass(frozen=True)
 class Count:
     in_flight: int
+    """Received and not yet answered, or given up."""
     slots: int
     done: int
 
 
 class Tally:
-    """Slots taken and given back. Owns no thread; every method may be called from any."""
+    """Slots taken and given back. Owns no thread; every method may be called from any.
 
-    def __init__(self, slots: int, clock: Clock) -> None:
-        self._slots, self._clock = slots, clock
+    An image has a slot until it is recognised; then its answer is stored and sent, and the slot takes the next one.
+    """
+
+    def __init__(self, slots: int, clock: Clock, held: int = 0) -> None:
+        """``held``: most images in flight, with those that are being answered; at least, and by default, ``slots``."""
+        self._slots, self._held, self._clock = slots, max(slots, held), clock
         self._changed = threading.Condition()
-        self._in_flight = self._done = 0
+        self._in_flight = self._working = self._done = 0
         self._service_times: deque[float] = deque(maxlen=_KEPT)
         self._last_work = clock.ticks()
 
+    @property
+    def held(self) -> int:
+        """Most images in flight."""
+        return self._held
+
     def free(self, timeout: float) -> int:
-        """How many slots are free, once one is; 0 when none got free within ``timeout`` seconds."""
+        """How many images may be received, once it is one; 0 when none got so within ``timeout`` seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: self._in_flight < self._slots, timeout)
-            return self._slots - self._in_flight
+            self._changed.wait_for(lambda: self._room() > 0, timeout)
+            return self._room()
+
+    def _room(self) -> int:
+        return min(self._slots - self._working, self._held - self._in_flight)
 
     def take(self, count: int) -> bool:
         """Take slots; True when the worker turned from idle to busy by it."""
         with self._changed:
             turned = self._in_flight == 0
             self._in_flight += count
+            self._working += count
             return turned
 
-    def give_back(self, seconds: float | None) -> bool:
-        """Free one slot after ``seconds`` of work (None: nothing was answered); True when the worker turned idle."""
+    def leave(self, seconds: float | None) -> None:
+        """Free one slot after ``seconds`` of work (None: it came to nothing); its image is still in flight."""
+        with self._changed:
+            self._working -= 1
+            if seconds is not None:
+                self._service_times.append(round(seconds, 4))
+            self._changed.notify_all()
+
+    def working(self) -> int:
+        """How many slots are taken."""
+        return self._working
+
+    def give_back(self, *, answered: bool) -> bool:
+        """One image that has left its slot is in flight no more; True when the worker turned idle by it."""
         with self._changed:
             self._in_flight -= 1
-            if seconds is not None:
-                self._done += 1
-                self._service_times.append(round(seconds, 4))
+            self._done += answered
             self._last_work = self._clock.ticks()
             self._changed.notify_all()
             return self._in_flight == 0
@@ -66,7 +90,7 @@ class Tally:
             return Count(self._in_flight, self._slots, self._done)
 
     def take_service_times(self) -> tuple[float, ...]:
-        """Seconds of work of each image answered since the last call."""
+        """Seconds that each image had its slot, for those recognised since the last call."""
         with self._changed:
             found = tuple(self._service_times)
             self._service_times.clear()

@@ -1,13 +1,16 @@
 """One image's way through the worker: fetch, check, recognise, store, reply, and only then delete the request.
 
 Any step may be the last one of a process, and any delivery may be a repeat. The outcome's key follows from the
-request, so a repeat overwrites the same outcome or finds it and sends it again; the door drops the second reply.
+request, so a repeat finds the same outcome and sends it again; the door drops the second reply.
+
+The fast path: an image that rode along in its request needs no fetching, and on its first delivery the reply goes out
+while the outcome is being stored (docs/decisions/0014-fast-path.md).
 """
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -15,7 +18,7 @@ from app_aws.engine import Array, Engine, top
 from skylens import logs
 from skylens.clock import Clock
 from skylens.errors import MessageError, OverdueError, SkylensError, UndecodableImageError, UnknownJobError
-from skylens.messages import Failure, Label, Reply, Request, Result, Timings, encode, moment, read
+from skylens.messages import Failure, Label, Model, Reply, Request, Result, Timings, encode, moment, read
 from skylens.queues import Queue, Received
 from skylens.store import Store
 
@@ -27,6 +30,23 @@ class Replies(Protocol):
 
     def send(self, name: str, body: bytes) -> bool:
         """False when that queue is gone."""
+        ...
+
+
+class Picked(Protocol):
+    """A model at work: ``submit`` gives a prepared image to its batcher."""
+
+    @property
+    def engine(self) -> Engine: ...
+
+    def submit(self, image: Array) -> "Future[Array]": ...
+
+
+class Models(Protocol):
+    """Which model answers which request."""
+
+    def pick(self, request_id: str) -> AbstractContextManager[Picked]:
+        """The model for this request, held from its preparation to its result."""
         ...
 
 
@@ -50,7 +70,7 @@ class Stopwatch:
 class Recogniser:
     """Answers one delivery at a time; may be called from many threads at once.
 
-    ``submit`` gives prepared images to the batcher; ``instance`` names this worker in its answers.
+    ``instance`` names this worker in its answers; ``stores`` is where an outcome is stored while its reply is sent.
     """
 
     requests: Queue
@@ -58,13 +78,16 @@ class Recogniser:
     replies: Replies
     inputs: Store
     outputs: Store
-    engine: Engine
-    submit: Callable[[Array], "Future[Array]"]
+    models: Models
     instance: str
     clock: Clock
+    stores: Executor
 
-    def handle(self, received: Received) -> bool:
-        """Answer one request; True when it was an image. Whatever it raises, the request is still on its queue."""
+    def handle(self, received: Received, worked: Callable[[], None] = lambda: None) -> bool:
+        """Answer one request; True when it was an image. Whatever it raises, the request is still on its queue.
+
+        ``worked`` is called once only storing and sending are left.
+        """
         try:
             request = read(Request, received.body)
         except MessageError as error:
@@ -75,14 +98,13 @@ class Recogniser:
         known = self.outputs.get(outcome) if received.receives > 1 else None
         if known is None:
             reply = self._answer(request, received.sent, watch)
-            body = encode(reply)
+            worked()
             told = _words(reply)
-            with watch.stage("store"):
-                body = self._store(outcome, body)
+            delivered = self._tell(request, outcome, encode(reply), watch, beside=self._is_fast(request, received))
         else:
-            body, told = known.data, {"repeated": True}
-        with watch.stage("reply"):
-            delivered = self.replies.send(request.reply_to, body)
+            worked()
+            told = {"repeated": True}
+            delivered = self._reply(request, known.data, watch)
         with watch.stage("delete"):
             self.requests.delete([received.receipt])
         log.info(
@@ -96,6 +118,26 @@ class Recogniser:
             **watch.ms,
         )
         return True
+
+    def _is_fast(self, request: Request, received: Received) -> bool:
+        return bool(request.data) and received.receives == 1 and not request.suspect
+
+    def _tell(self, request: Request, outcome: str, body: bytes, watch: Stopwatch, *, beside: bool) -> bool:
+        """Store the outcome and send it, in this order or, ``beside``, at once; whether its reply queue was there."""
+        if beside:
+            storing = self.stores.submit(self._store, outcome, body)
+            try:
+                return self._reply(request, body, watch)
+            finally:
+                with watch.stage("store"):
+                    storing.result()
+        with watch.stage("store"):
+            body = self._store(outcome, body)
+        return self._reply(request, body, watch)
+
+    def _reply(self, request: Request, body: bytes, watch: Stopwatch) -> bool:
+        with watch.stage("reply"):
+            return self.replies.send(request.reply_to, body)
 
     def _store(self, outcome: str, body: bytes) -> bytes:
         """Store the first answer, or find the one that was first (another worker's, or the door's for a dead letter).
@@ -119,14 +161,14 @@ class Recogniser:
         """The result, or what its client is to be told instead."""
         result, failure, started = None, None, self.clock.now()
         try:
-            labels, digest = self._recognise(request, watch)
+            model, labels, digest = self._recognise(request, watch)
         except SkylensError as error:
             failure = Failure.of(error)
         else:
             result = Result(
                 id=request.id,
                 name=request.name,
-                model=self.engine.model,
+                model=model,
                 labels=labels,
                 timings=Timings(
                     received=moment(request.received),
@@ -145,22 +187,27 @@ class Recogniser:
             failure=failure,
         )
 
-    def _recognise(self, request: Request, watch: Stopwatch) -> tuple[tuple[Label, ...], str]:
-        """Labels and digest. A request without a digest names an object that its client stored by itself."""
+    def _recognise(self, request: Request, watch: Stopwatch) -> tuple[Model, tuple[Label, ...], str]:
+        """Model, labels and digest. A request without a digest names an object that its client stored by itself."""
         if self.clock.now() > request.deadline:
             raise OverdueError
-        with watch.stage("fetch"):
-            image = self.inputs.get(request.key)
-        if image is None:
-            raise UnknownJobError("The image is no longer stored")
-        digest = hashlib.sha256(image.data).hexdigest()
+        data = request.data or self._fetch(request.key, watch)
+        digest = hashlib.sha256(data).hexdigest()
         if request.digest and digest != request.digest.lower():
             raise UndecodableImageError("The stored image is not the one that was sent: its SHA-256 differs")
-        with watch.stage("decode"):
-            prepared = self.engine.prepare(image.data)
-        with watch.stage("infer"):
-            probabilities = self.submit(prepared).result()
-        return top(probabilities, self.engine.labels, request.top), digest
+        with self.models.pick(request.id) as picked:
+            with watch.stage("decode"):
+                prepared = picked.engine.prepare(data)
+            with watch.stage("infer"):
+                probabilities = picked.submit(prepared).result()
+            return picked.engine.model, top(probabilities, picked.engine.labels, request.top), digest
+
+    def _fetch(self, key: str, watch: Stopwatch) -> bytes:
+        with watch.stage("fetch"):
+            image = self.inputs.get(key)
+        if image is None:
+            raise UnknownJobError("The image is no longer stored")
+        return image.data
 
 
 def _words(reply: Reply) -> dict[str, object]:

@@ -5,11 +5,11 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from app_aws.batcher import Batcher
 from app_aws.events import Events
 from app_aws.leases import Leases
 from app_aws.lifecycle import URGENT, AutoscalerLease, Rules, reason_to_leave, wants_lease
 from app_aws.receiver import Receiver
+from app_aws.switch import Switch
 from app_aws.tally import Tally
 from skylens import logs, systemd
 from skylens.clock import Clock
@@ -27,7 +27,7 @@ class Parts:
     """What a worker is made of, built and not yet started; ``events`` runs already."""
 
     receiver: Receiver
-    batcher: Batcher
+    models: Switch
     leases: Leases
     events: Events
     tally: Tally
@@ -64,7 +64,7 @@ class Worker:
     def run(self) -> bool:
         """Work until there is a reason to leave; True when everything taken was answered."""
         parts = self._parts
-        parts.batcher.start()
+        parts.models.start()
         parts.leases.start()
         parts.tally.touch()
         parts.events.say("ready")
@@ -88,6 +88,7 @@ class Worker:
     def _look(self) -> str | None:
         """One look at everything that may be a reason to leave."""
         dead = [thread.name for thread in self._threads() if thread.ident and not thread.is_alive()]
+        dead += self._parts.models.dead()
         hung = self._parts.leases.hung()
         if dead or hung:
             log.error("worker.broken", dead=dead, hung=hung)
@@ -97,8 +98,8 @@ class Worker:
         return reason_to_leave(self._rules, self._notice(), idle, lease_age)
 
     def _threads(self) -> list[threading.Thread]:
-        """Those without which a worker is no use."""
-        return [*self._parts.receiver.threads, *self._parts.batcher.threads, self._parts.leases.thread]
+        """Those without which a worker is no use, beside those of its models."""
+        return [*self._parts.receiver.threads, self._parts.leases.thread]
 
     def _drain(self, reason: str) -> bool:
         """Take no more, finish, answer, say goodbye: in this order, each step bounded when it is urgent."""
@@ -110,7 +111,7 @@ class Worker:
         clean = self._finish(reason)
         parts.leases.stop()
         if clean:
-            parts.batcher.stop(_GOODBYE)
+            parts.models.stop(_GOODBYE)
         parts.events.close(reason, _GOODBYE)
         log.info("worker.stopped", reason=reason, clean=clean, done=parts.tally.count().done)
         return clean

@@ -38,6 +38,11 @@ class Aws:
             s3={"addressing_style": "path"} if os.environ.get("AWS_ENDPOINT_URL_S3") else {},
         )
 
+    @property
+    def session(self) -> boto3.session.Session:
+        """Whose credentials the clients use."""
+        return self._session
+
     def s3(self) -> "S3Client":
         return self._session.client("s3", config=self._config(read=20))
 

@@ -1,5 +1,6 @@
 """The one place that looks at AWS error codes. Everyone else asks ``classify`` or one of the predicates."""
 
+import re
 from collections.abc import Mapping
 from enum import Enum
 from http import HTTPStatus
@@ -104,6 +105,7 @@ _CODES = {
         "403",
     },
 }
+_STATUS, _CODE = re.compile(r"status code: (\d{3})"), re.compile(r"<Code>([\w.]+)</Code>")
 _BY_CODE = {code: trouble for trouble, codes in _CODES.items() for code in codes}
 
 
@@ -161,6 +163,16 @@ def entry_error(operation: str, code: str, message: str, *, ours: bool) -> Clien
     status = HTTPStatus.BAD_REQUEST if ours else HTTPStatus.INTERNAL_SERVER_ERROR
     response = {"Error": {"Code": code, "Message": message}, "ResponseMetadata": {"HTTPStatusCode": status}}
     return ClientError(response, operation)  # type: ignore[arg-type]  # boto3's stubs want every metadata field
+
+
+def s3_error(operation: str, said: str) -> ClientError | BotoCoreError:
+    """What boto3 would have raised for an error of obstore. ``said``: that error's text, with S3's own in it."""
+    said = said.partition("\n\nDebug source")[0]
+    status, code = _STATUS.search(said), _CODE.search(said)
+    if status and code:
+        response = {"Error": {"Code": code[1], "Message": said}, "ResponseMetadata": {"HTTPStatusCode": int(status[1])}}
+        return ClientError(response, operation)  # type: ignore[arg-type]  # as above
+    return NotAwsError(operation=operation, status=status[1]) if status else HTTPClientError(error=said)
 
 
 def is_passing(error: BaseException) -> bool:

@@ -77,6 +77,16 @@ class FakeQueue:
             self.messages[next(self._ids)] = _Message(body.decode(), self.clock.now())
             self._news.notify_all()
 
+    def send_many(self, bodies: Sequence[bytes]) -> list[Exception | None]:
+        return [self._sent(body) for body in bodies]
+
+    def _sent(self, body: bytes) -> Exception | None:
+        try:
+            self.send(body)
+        except Exception as error:  # noqa: BLE001 - scripted: any
+            return error
+        return None
+
     def receive(self, most: int, wait: int = 20) -> list[Received]:
         self.script.called("receive", most, wait)
         with self._news:

@@ -14,7 +14,9 @@ from skylens.errors import MessageError, SkylensError, by_code
 
 VERSION = 1
 REQUEST_LIMIT = 1024
-"""Largest encoded request in bytes."""
+"""Largest encoded request in bytes, an image that rides along not counted."""
+INLINE_LIMIT = 180_000
+"""Largest image in bytes that may ride along: as base64 it leaves room in a message of 256 KiB."""
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True):
@@ -48,6 +50,8 @@ class Request(Message, frozen=True, kw_only=True, omit_defaults=True):
     """W3C ``traceparent`` of the HTTP request."""
     suspect: bool = False
     """Set by a worker that queued it anew: it was in work, or received, when a worker died, so it is worked alone."""
+    data: bytes = b""
+    """A small image itself, which then needs no fetching; it is being stored under ``key`` as well."""
 
 
 class Model(Struct, frozen=True, kw_only=True):
@@ -210,14 +214,17 @@ def read(kind: type[_M], data: bytes | str) -> _M:
 def encode_request(request: Request) -> bytes:
     """Encode a request for the queue, its file name cut if that makes it fit.
 
-    Raises MessageError above ``REQUEST_LIMIT`` bytes.
+    Raises MessageError above ``REQUEST_LIMIT`` bytes, or with an image above ``INLINE_LIMIT``.
     """
+    if len(request.data) > INLINE_LIMIT:
+        raise MessageError(f"an image of {len(request.data)} bytes; at most {INLINE_LIMIT} may ride on the queue")
+    riding = 0 if not request.data else len(encode({"data": request.data}))
     data = encode(request)
-    while len(data) > REQUEST_LIMIT and request.name:
+    while len(data) - riding > REQUEST_LIMIT and request.name:
         request = msgspec.structs.replace(request, name=request.name[: len(request.name) // 2])
         data = encode(request)
-    if len(data) > REQUEST_LIMIT:
-        raise MessageError(f"a request of {len(data)} bytes; at most {REQUEST_LIMIT} may ride on the queue")
+    if len(data) - riding > REQUEST_LIMIT:
+        raise MessageError(f"a request of {len(data) - riding} bytes; at most {REQUEST_LIMIT} may ride on the queue")
     return data
 
 

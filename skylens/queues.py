@@ -38,6 +38,10 @@ class Queue(Protocol):
 
     def send(self, body: bytes) -> None: ...
 
+    def send_many(self, bodies: Sequence[bytes]) -> list[Exception | None]:
+        """Send up to ten in one call; of each, why it was not taken, or None."""
+        ...
+
     def receive(self, most: int, wait: int = LONG_POLL) -> list[Received]:
         """Up to ``most`` messages (1-10), after at most ``wait`` seconds (0-20)."""
         ...
@@ -82,6 +86,22 @@ class SqsQueue:
 
     def send(self, body: bytes) -> None:
         self._client.send_message(QueueUrl=self.url, MessageBody=body.decode())
+
+    def send_many(self, bodies: Sequence[bytes]) -> list[Exception | None]:
+        if len(bodies) == 1:  # its errors are those of the call
+            self.send(bodies[0])
+            return [None]
+        answer = self._client.send_message_batch(
+            QueueUrl=self.url,
+            Entries=[{"Id": str(index), "MessageBody": body.decode()} for index, body in enumerate(bodies)],
+        )
+        failed: dict[str, Exception] = {
+            entry["Id"]: entry_error(
+                "SendMessageBatch", entry["Code"], entry.get("Message", ""), ours=entry["SenderFault"]
+            )
+            for entry in answer.get("Failed", [])
+        }
+        return [failed.get(str(index)) for index in range(len(bodies))]
 
     def receive(self, most: int, wait: int = LONG_POLL) -> list[Received]:
         answer = self._polling.receive_message(
@@ -151,11 +171,15 @@ class SqsQueues:
         try:
             self.named(name).send(body)
         except ClientError as error:
-            self._found.pop(name, None)
+            self.forget(name)
             if is_gone(error):
                 return False
             raise
         return True
+
+    def forget(self, name: str) -> None:
+        """Look the queue of that name up again when it is asked for next."""
+        self._found.pop(name, None)
 
     def ensure(self, name: str, tags: dict[str, str], retention: int) -> SqsQueue:
         """The queue of that name, made if missing. ``retention``: seconds a message is kept (60-1,209,600).

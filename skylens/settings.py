@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, ValidationError, field_validator, mo
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 from skylens.errors import SettingsError
+from skylens.messages import INLINE_LIMIT
 
 PREFIX = "SKYLENS_"
 _S = TypeVar("_S", bound="Settings")
@@ -46,7 +47,7 @@ class Settings(BaseSettings):
     output_bucket: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
     """Bucket of the results; by default ``<deployment>-output``."""
     state_bucket: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
-    """Bucket of leases, batches, idempotency keys and dead letters; by default ``<deployment>-state``."""
+    """Bucket of leases, batches, idempotency keys, dead letters and models; by default ``<deployment>-state``."""
     visibility_timeout: int = Field(30, ge=5, le=43200)
     """Seconds a received request stays hidden; workers extend it while they work."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
@@ -79,6 +80,8 @@ class WebSettings(Settings):
     """Largest image in bytes."""
     max_pixels: int = Field(50_000_000, ge=1024, le=1_000_000_000)
     """Largest image in pixels, as its header says."""
+    inline_bytes: int = Field(45_000, ge=0, le=INLINE_LIMIT)
+    """Largest image that rides along in its message, for a faster answer; above 45000, SQS counts a second call."""
     max_body_bytes: int = Field(256 * 1024**2, ge=2048, le=4 * 1024**3)
     """Largest request body in bytes, a batch's included."""
     max_batch: int = Field(1000, ge=1, le=10_000)
@@ -142,9 +145,11 @@ class WorkerSettings(Settings):
     """An app instance: model, concurrency, when it leaves."""
 
     model: str = "cifar10"
-    """Name of an installed model (see ``skylens models list``) or path of a model folder."""
+    """Name of an installed model, or path of a model folder; what counts until one is activated in the bucket."""
     models_dir: str = ""
     """Folder of installed models; by default ``$XDG_DATA_HOME/skylens/models``."""
+    model_seconds: float = Field(10, ge=0, le=3600)
+    """Seconds between two looks at which model is activated in the state bucket; 0 means never: only ``model``."""
     slots: int = Field(0, ge=0, le=256)
     """Images taken at once; 0 means four for each core."""
     batch_size: int = Field(8, ge=1, le=256)

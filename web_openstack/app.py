@@ -1,5 +1,6 @@
 """The WSGI applications of the web tier, made from what they are given: no environment, no globals."""
 
+import threading
 from collections.abc import Callable
 from concurrent.futures import Executor
 from dataclasses import dataclass
@@ -10,6 +11,7 @@ import falcon
 
 from skylens.clock import Clock
 from skylens.errors import SkylensError
+from skylens.gathered import GatheredQueue
 from skylens.queues import Queue
 from skylens.settings import WebSettings
 from skylens.store import Store
@@ -24,6 +26,7 @@ from web_openstack.gauge import QueueGauge
 from web_openstack.idempotency import Idempotency
 from web_openstack.jobs import Jobs
 from web_openstack.metrics import WebMetrics
+from web_openstack.recent import Recent
 from web_openstack.resources import service
 from web_openstack.resources.batches import BatchById, BatchList
 from web_openstack.resources.images import ImageById, Images
@@ -33,6 +36,8 @@ from web_openstack.uploads import Uploads
 from web_openstack.waiters import Waiters
 
 PAGE = Path(__file__).parent / "page"
+BUSY, LINGER = 16, 0.02
+"""From so many unanswered images on, a request waits at most so many seconds for others to go to SQS with it."""
 
 
 @dataclass(frozen=True)
@@ -66,15 +71,18 @@ class Deps:
         jobs = Jobs(
             inputs=inputs,
             outputs=outputs,
-            requests=requests,
+            requests=GatheredQueue(requests, lambda: demand.outstanding() >= BUSY, send_linger=LINGER),
             reply_queue=settings.queue(f"replies-{settings.node_name()}"),
             retention=settings.retention_hours * 3600,
             largest=settings.max_image_bytes,
+            inline=settings.inline_bytes,
             calls=calls,
             demand=demand,
             waiters=Waiters(),
+            recent=Recent(),
             clock=clock,
             new_id=new_id,
+            storing_well=threading.Event(),
         )
         admission = Admission(settings.max_waits, settings.max_predicted_wait)
         gauge = QueueGauge(requests, clock)

@@ -62,6 +62,10 @@ class DemandCounter:
         with self._lock:
             return job in self._outstanding
 
+    def outstanding(self) -> int:
+        with self._lock:
+            return len(self._outstanding)
+
     def older_than(self, seconds: float) -> list[tuple[str, str]]:
         """Job and tenant of what is outstanding for longer than ``seconds``, oldest first."""
         with self._lock:

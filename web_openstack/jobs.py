@@ -1,10 +1,12 @@
 """One job's way through the door: stored, queued, awaited, looked up again."""
 
 import hashlib
+import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from concurrent.futures import Executor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from uuid import UUID
 
 from skylens import logs
@@ -15,6 +17,7 @@ from skylens.messages import Reply, Request, encode_request, read
 from skylens.queues import Queue
 from skylens.store import Store
 from web_openstack.demand import DemandCounter
+from web_openstack.recent import Recent
 from web_openstack.uploads import Image, clean_name
 from web_openstack.waiters import Waiter, Waiters
 
@@ -38,13 +41,18 @@ class Jobs:
     """Seconds a result is kept."""
     largest: int
     """Most bytes of an image that a client stored by itself."""
+    inline: int
+    """Most bytes of an image that rides along in its request."""
     calls: Executor
     """Where AWS is called: few threads, so that a thousand waiting ones stay small, and no more calls at once than
     connections are kept."""
     demand: DemandCounter
     waiters: Waiters
+    recent: Recent
     clock: Clock
     new_id: Callable[[], str]
+    storing_well: threading.Event
+    """Set while the input bucket takes what it is given."""
 
     def submit(self, image: Image, *, tenant: str, top: int, trace: str = "", job: str = "") -> str:
         """Store the image, then queue its request. The job's id; from here on the promise holds.
@@ -53,13 +61,37 @@ class Jobs:
         """
         job = job or self.new_id()
         key = f"{tenant}/{job}"
+        digest = hashlib.sha256(image.data).hexdigest()
+        request = partial(self._send, job, key, image.name, digest, tenant, top, trace)
         with self._taking_in(job, tenant):
-            self.calls.submit(self._store, image, key, job, tenant, top, trace).result()
+            if len(image.data) <= self.inline and self.storing_well.is_set():
+                self._both(partial(self._keep, image, key), partial(request, image.data))
+            else:
+                self.calls.submit(self._store, image, key, request).result()
         return job
 
-    def _store(self, image: Image, key: str, job: str, tenant: str, top: int, trace: str) -> None:
-        self.inputs.put(key, image.data, image.kind)
-        self._send(job, key, image.name, hashlib.sha256(image.data).hexdigest(), tenant, top, trace)
+    def _both(self, store: Callable[[], None], send: Callable[[], None]) -> None:
+        """Store and send at once: what is sent needs no fetching.
+
+        When one fails, the other was in vain: an answer comes that nobody asks for. So nothing is sent beside a bucket
+        that failed last time.
+        """
+        calls = [self.calls.submit(store), self.calls.submit(send)]
+        wait(calls)
+        for call in calls:
+            call.result()
+
+    def _keep(self, image: Image, key: str) -> None:
+        try:
+            self.inputs.put(key, image.data, image.kind)
+        except BaseException:
+            self.storing_well.clear()
+            raise
+        self.storing_well.set()
+
+    def _store(self, image: Image, key: str, send: Callable[[], None]) -> None:
+        self._keep(image, key)
+        send()
 
     def submit_stored(self, key: str, *, tenant: str, top: int, trace: str = "") -> str:
         """Take in an image that lies in the input bucket already: copied there, so that the original may go.
@@ -91,7 +123,9 @@ class Jobs:
                 raise unavailable(error, "; nothing was taken in") from error
             raise
 
-    def _send(self, job: str, key: str, name: str, digest: str, tenant: str, top: int, trace: str) -> None:
+    def _send(
+        self, job: str, key: str, name: str, digest: str, tenant: str, top: int, trace: str, data: bytes = b""
+    ) -> None:
         now = self.clock.now()
         request = Request(
             id=job,
@@ -104,6 +138,7 @@ class Jobs:
             tenant=tenant,
             top=top,
             trace=trace,
+            data=data,
         )
         self.requests.send(encode_request(request))
 
@@ -116,13 +151,16 @@ class Jobs:
             held = self.calls.submit(self.outputs.get, f"{tenant}/{job}.json").result()
         except AWS_ERRORS as error:
             raise unavailable(error) from error
-        if self.clock.now() - made_at(job) > self.retention:
+        if self._is_expired(job):
             raise ExpiredError(f"job {job} is older than the {self.retention / 3600:g} hours that results are kept")
         if held is None:
             return None
         reply = read(Reply, held.data)
         self.settle(reply)
         return reply
+
+    def _is_expired(self, job: str) -> bool:
+        return self.clock.now() - made_at(job) > self.retention
 
     def find(self, job: str, tenant: str, wait: float, gone: Callable[[], bool]) -> Reply | None:
         """The answer to a job of any web node, after at most ``wait`` seconds; None while it is worked on.
@@ -131,6 +169,9 @@ class Jobs:
         """
         check_id(job)
         with self.waiters.expect(job) as waiter:
+            known = self.recent.get(job, tenant)
+            if known is not None and not self._is_expired(job):
+                return known
             if self.demand.is_outstanding(job):
                 reply = waiter.wait(wait, gone)
                 return reply if reply or waiter.woken or gone() else self.look(job, tenant)
@@ -158,6 +199,8 @@ class Jobs:
             timings = reply.result.timings
             service = timings.finished.timestamp() - timings.started.timestamp()
         fresh = self.demand.answered(reply.id, service)
+        if fresh:
+            self.recent.add(reply)
         self.waiters.resolve(reply)
         return fresh
 

@@ -17,6 +17,7 @@ from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
 from skylens.queues import SqsQueue, SqsQueues
+from skylens.quick_store import bucket_store
 from skylens.settings import WebSettings, load
 from skylens.store import S3Store
 from skylens.systemd import Notifier
@@ -99,7 +100,7 @@ def _serve(
     aws, clock = Aws(settings.region, pool=POOL), Clock()
     sqs, s3 = aws.sqs(), aws.s3()
     queues = SqsQueues(sqs, aws.sqs_polling())
-    outputs, state = S3Store(s3, settings.bucket("output")), S3Store(s3, settings.bucket("state"))
+    outputs, state = bucket_store(s3, aws.session, settings.bucket("output")), S3Store(s3, settings.bucket("state"))
     prefix = settings.queue("replies-")
 
     def own() -> SqsQueue:
@@ -108,7 +109,7 @@ def _serve(
     threads: list[ReplyThread] = []
     deps = Deps.of(
         settings,
-        inputs=S3Store(s3, settings.bucket("input")),
+        inputs=bucket_store(s3, aws.session, settings.bucket("input")),
         outputs=outputs,
         state=state,
         requests=queues.named(settings.queue("requests")),

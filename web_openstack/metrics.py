@@ -1,10 +1,15 @@
 """Prometheus metrics of the web tier, in their own registry, with closed label sets."""
 
+from collections import OrderedDict
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
+from skylens.messages import Result
 from web_openstack.demand import DemandCounter
 
 ROUTES = ("images", "image", "batches", "batch", "plain", "status", "other")
+MODELS = 8
+"""Most models with figures of their own at once: what is active, a canary, and some from before."""
 
 
 class WebMetrics:
@@ -24,3 +29,45 @@ class WebMetrics:
         self.dead = Counter("skylens_web_dead_letters", "Requests that no worker survived", registry=self.registry)
         outstanding = Gauge("skylens_web_outstanding", "Images taken in and not answered", registry=self.registry)
         outstanding.set_function(lambda: demand.snapshot().outstanding)
+        self.models = ModelMetrics(self.registry)
+
+
+class ModelMetrics:
+    """What each version of a model answers, and how fast, so that a canary can be compared. One thread calls it.
+
+    The model that was not seen for longest gives its place to a new one, and its figures are gone.
+    """
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self.results = Counter("skylens_web_results", "Images recognised by each model", ["model"], registry=registry)
+        self.seconds = Histogram(
+            "skylens_web_service_seconds",
+            "Seconds of a worker's work on an image, from its start to its result",
+            ["model"],
+            buckets=(0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30),
+            registry=registry,
+        )
+        self.scores = Histogram(
+            "skylens_web_top_score",
+            "Score of the best label",
+            ["model"],
+            buckets=(0.1, 0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1),
+            registry=registry,
+        )
+
+    def note(self, result: Result) -> None:
+        """Count one answer."""
+        model = f"{result.model.name}@{result.model.version}"
+        self._seen[model] = None
+        self._seen.move_to_end(model)
+        if len(self._seen) > MODELS:
+            oldest, _ = self._seen.popitem(last=False)
+            for metric in (self.results, self.seconds, self.scores):
+                metric.remove(oldest)
+        self.results.labels(model).inc()
+        self.seconds.labels(model).observe((result.timings.finished - result.timings.started).total_seconds())
+        if result.labels:
+            self.scores.labels(model).observe(result.labels[0].score)
+        else:
+            self.scores.labels(model)

@@ -75,9 +75,12 @@ class ReplyThread(threading.Thread):
 
     def _settle(self, message: Received) -> None:
         try:
-            fresh = self._jobs.settle(read(Reply, message.body))
+            reply = read(Reply, message.body)
+            fresh = self._jobs.settle(reply)
         except Exception:  # one answer that breaks us must not keep the others from their clients
             log.exception("replies.unreadable", body=message.body[:500])
             self._metrics.replies.labels("unreadable").inc()
             return
         self._metrics.replies.labels("answer" if fresh else "repeat").inc()
+        if fresh and reply.result:
+            self._metrics.models.note(reply.result)

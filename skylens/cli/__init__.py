@@ -12,7 +12,7 @@ COMMANDS = {
     "up": "run the whole system on this machine, with an embedded cloud",
     "classify": "send images to a running service and show what is in them",
     "status": "show the queue, the fleet and the demand of a running service",
-    "models": "list the installed models, or add one",
+    "models": "list, add, verify, quantise and activate models",
     "settings": "list every setting with its default and meaning",
     "web": "run the web tier",
     "worker": "run the app tier's worker on this instance",

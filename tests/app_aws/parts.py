@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -58,6 +59,18 @@ class FakeEngine:
 
 
 @dataclass
+class OneModel:
+    """Picks the same model for each request."""
+
+    engine: FakeEngine
+    submit: object
+
+    @contextmanager
+    def pick(self, request_id):
+        yield self
+
+
+@dataclass
 class Bench:
     """One deployment in memory, with one recogniser at work on it."""
 
@@ -72,18 +85,27 @@ class Bench:
         self.queues = FakeQueues({"replies-web": self.replies}, clock=self.clock)
         self.inputs, self.outputs = FakeStore(self.clock), FakeStore(self.clock)
 
-    def recogniser(self, submit=None):
+    def recogniser(self, models=None):
         return Recogniser(
             requests=self.requests,
             dead=self.dead,
             replies=self.queues,
             inputs=self.inputs,
             outputs=self.outputs,
-            engine=self.engine,
-            submit=submit or self.at_once,
+            models=models or OneModel(self.engine, self.at_once),
             instance="i-1",
             clock=self.clock,
+            stores=self,
         )
+
+    def submit(self, call, *arguments):
+        """An executor that runs at once; what it raises is kept for who asks for the result."""
+        done = Future()
+        try:
+            done.set_result(call(*arguments))
+        except BaseException as error:  # noqa: BLE001 - a kill too
+            done.set_exception(error)
+        return done
 
     def at_once(self, image):
         done = Future()
@@ -93,8 +115,8 @@ class Bench:
             done.set_exception(error)
         return done
 
-    def ask(self, data=b"cat", name="one", **changes):
-        """Store an image and send its request."""
+    def ask(self, data=b"cat", name="one", *, rides=False, **changes):
+        """Store an image and send its request. ``rides``: with the image in it."""
         self.inputs.put(f"t/{name}", data, "image/png")
         usual = {
             "id": name,
@@ -105,6 +127,7 @@ class Bench:
             "deadline": self.clock.now() + 600,
             "name": f"{name}.png",
             "tenant": "t",
+            "data": data if rides else b"",
         }
         request = Request(**{**usual, **changes})
         self.requests.send(encode(request))

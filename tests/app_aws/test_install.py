@@ -189,7 +189,6 @@ CATS = {"tabby", "tiger_cat", "Egyptian_cat"}
     ("name", "options"),
     [
         ("mobilenet_v2_1.0_224_fp32", {"mean": (127.5,), "std": (127.5,)}),
-        ("mobilenet_v1_0.5_160_int8qdq", {"mean": (127.5,), "std": (127.5,)}),
         ("squeezenet1.1_fp32_dyn", {"colour": "BGR", "mean": (104, 117, 123)}),
     ],
 )
@@ -199,6 +198,14 @@ def test_an_imagenet_model_is_added_and_knows_a_cat(models, shared, name, option
     engine = registry.load(registry.find(name, models))
     scores = engine.infer([engine.prepare((shared / "images/cc0/chelsea.png").read_bytes())])
     assert top(scores[0], engine.labels, 1)[0].label in CATS
+
+
+@pytest.mark.shared
+def test_a_network_of_8_bit_numbers_that_nobody_checked_is_refused(models, shared):
+    labels, network = shared / "models" / "imagenet1k_labels.txt", "mobilenet_v1_0.5_160_int8qdq.onnx"
+    with pytest.raises(ModelError, match="skylens models quantize"):
+        add(str(shared / "models" / network), models, description=Description(labels=labels))
+    assert installed(models) == []
 
 
 @pytest.mark.shared

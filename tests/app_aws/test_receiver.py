@@ -16,8 +16,8 @@ from skylens.fakes import FakeQueue, aws_error
 class Setting:
     """A receiver whose work is held until released; ``handled`` lists the bodies in work and done."""
 
-    def __init__(self, slots=2):
-        self.queue, self.tally = FakeQueue(), Tally(slots, Clock())
+    def __init__(self, slots=2, held=0):
+        self.queue, self.tally = FakeQueue(), Tally(slots, Clock(), held)
         self.leases, self.backoff = Leases(self.queue, 30, Clock()), Backoff(lambda: 0.0)
         self.handled, self.turns = [], []
         self.gate = threading.Event()
@@ -33,11 +33,12 @@ class Setting:
             self.backoff,
         )
 
-    def handle(self, received):
+    def handle(self, received, worked):
         self.handled.append(received.body)
         assert self.gate.wait(10)
         if received.body in self.errors:
             raise self.errors.pop(received.body)
+        worked()
         self.queue.delete([received.receipt])
         return True
 
@@ -225,13 +226,35 @@ def test_an_image_survives_an_outage_longer_than_its_three_receives(setting):
     outage = iter(range(4))
     real = one.handle
 
-    def handle(received):
+    def handle(received, worked):
         if next(outage, None) is not None:
             raise aws_error("SlowDown", 503)
-        return real(received)
+        return real(received, worked)
 
     one.receiver._handle = handle
     one.send("a")
     one.receiver.start()
     until(lambda: one.handled == ["a"] and not one.queue.messages)
     assert one.queue.dead.messages == {}
+
+
+def test_an_image_that_is_being_answered_leaves_its_slot_to_the_next(setting):
+    one = setting(slots=1, held=3)
+    answering = threading.Event()
+
+    def handle(received, worked):
+        one.handled.append(received.body)
+        worked()
+        assert answering.wait(10)
+        one.queue.delete([received.receipt])
+        return True
+
+    one.receiver._handle = handle
+    one.send("a", "b", "c", "d")
+    one.receiver.start()
+    until(lambda: len(one.handled) == 3)
+    assert set(one.asked()) == {1}
+    assert one.tally.count().in_flight == 3
+    assert one.queue.counts().visible == 1
+    answering.set()
+    until(lambda: one.tally.count().done == 4)

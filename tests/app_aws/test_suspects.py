@@ -69,7 +69,7 @@ class Machine:
         self.together = [*(self.together if self.tally.count().in_flight else []), *(name(one.body) for one in found)]
         self._start(found)
 
-    def handle(self, received):
+    def handle(self, received, worked):
         assert self.gate.wait(10)
         who = name(received.body)
         if who.startswith("killer"):

@@ -12,11 +12,26 @@ def test_slots_are_taken_and_given_back():
     assert not tally.take(1)
     assert tally.free(0) == 0
     assert not tally.settled(0)
-    assert not tally.give_back(0.1)
+    tally.leave(0.1)
+    assert not tally.give_back(answered=True)
     assert tally.free(0) == 1
-    assert tally.give_back(None)
+    tally.leave(None)
+    assert tally.give_back(answered=False)
     assert tally.settled(0)
     assert tally.count().done == 1
+    assert tally.take_service_times() == (0.1,)
+
+
+def test_what_is_being_answered_has_left_its_slot_and_is_in_flight_still():
+    tally = Tally(2, FakeClock().clock(), held=3)
+    tally.take(2)
+    tally.leave(1)
+    assert (tally.working(), tally.count().in_flight, tally.free(0)) == (1, 2, 1)
+    tally.take(1)
+    tally.leave(1)
+    assert tally.free(0) == 0, "as many are in flight as may be"
+    tally.give_back(answered=True)
+    assert tally.free(0) == 1
 
 
 def test_idle_time_runs_from_the_last_work():
@@ -27,7 +42,8 @@ def test_idle_time_runs_from_the_last_work():
     tally.take(1)
     clock.sleep(5)
     assert tally.idle() == 0
-    tally.give_back(5)
+    tally.leave(5)
+    tally.give_back(answered=True)
     clock.sleep(2)
     assert tally.idle() == 2
     tally.touch()

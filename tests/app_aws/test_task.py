@@ -86,8 +86,11 @@ CRASHES = [
 
 @pytest.mark.parametrize(("port", "method", "moment"), CRASHES)
 @pytest.mark.parametrize("error", [aws_error("SlowDown", 503), SystemExit("killed")])
-def test_a_crash_between_two_steps_leaves_one_outcome_after_redelivery(bench, port, method, moment, error):
-    bench.ask(b"cat")
+@pytest.mark.parametrize("rides", [False, True])
+def test_a_crash_between_two_steps_leaves_one_outcome_after_redelivery(bench, port, method, moment, error, rides):
+    if rides and port == "inputs":
+        pytest.skip("it needs no fetching")
+    bench.ask(b"cat", rides=rides)
     getattr(bench, port).script.fail(method, error)
     with pytest.raises(type(error)):
         deliver(bench)
@@ -97,8 +100,42 @@ def test_a_crash_between_two_steps_leaves_one_outcome_after_redelivery(bench, po
     assert deliver(bench)
     assert bench.requests.messages == {}
     assert list(bench.outputs.objects) == ["t/one.json"]
-    assert set(bench.answers()) == {bench.stored()}
+    assert bench.answers()[-1] == bench.stored()
+    assert {reply.result.labels for reply in bench.answers()} == {bench.stored().result.labels}
+    assert rides or set(bench.answers()) == {bench.stored()}
     assert bench.stored().result.labels[0].label == "cat"
+
+
+def test_an_image_that_rides_along_is_not_fetched_and_answered_while_its_outcome_is_stored(bench):
+    bench.ask(b"cat", rides=True)
+    bench.inputs.objects.clear()
+    bench.submit = lambda call, *arguments: Later(call, arguments)
+    (received,) = bench.requests.receive(1, wait=0)
+    assert bench.recogniser().handle(received)
+    assert not [call for call in bench.inputs.script.calls if call[0] == "get"]
+    assert bench.answers() == [bench.stored()]
+    assert bench.requests.messages == {}
+
+
+class Later:
+    """What is stored only when somebody waits for it: after the reply."""
+
+    def __init__(self, call, arguments):
+        self.call, self.arguments = call, arguments
+
+    def result(self):
+        return self.call(*self.arguments)
+
+
+@pytest.mark.parametrize("changes", [{"suspect": True}, {}])
+def test_a_suspect_or_repeated_one_is_stored_before_its_reply(bench, changes):
+    bench.ask(b"cat", rides=True, **changes)
+    if not changes:
+        bench.requests.receive(1, wait=0)
+        bench.time.sleep(31)
+    bench.submit = None  # beside the reply nothing may be stored
+    assert deliver(bench)
+    assert bench.answers() == [bench.stored()]
 
 
 def test_a_repeat_sends_the_stored_outcome_without_working_again(bench):

@@ -12,6 +12,7 @@ from app_aws.events import Events
 from app_aws.leases import LONGEST, Leases
 from app_aws.lifecycle import LEASE, AutoscalerLease, Rules
 from app_aws.receiver import Receiver
+from app_aws.switch import Fixed, Serving, Switch
 from app_aws.tally import Tally
 from app_aws.worker import Parts, Worker
 from skylens import systemd
@@ -34,13 +35,14 @@ class Setting:
         events = Events(self.events_queue, "i-1", self.tally, clock, 60, lambda: None)
         events.start()
         events.say("launched")
-        batcher = Batcher(self.infer, 4, 0.0)
-        recogniser = self.bench.recogniser(batcher.submit)
+        self.batcher = Batcher(self.infer, 4, 0.0)
+        models = Switch(Serving(self.engine, self.batcher), Fixed(), clock, 0)
+        recogniser = self.bench.recogniser(models)
         leases = Leases(self.bench.requests, 30, self.hours.clock(), interval=0.01)
         receiver = Receiver(
             self.bench.requests, recogniser.handle, self.tally, leases, events.turned, clock, Backoff(lambda: 0.0)
         )
-        self.parts = Parts(receiver, batcher, leases, events, self.tally)
+        self.parts = Parts(receiver, models, leases, events, self.tally)
         self.worker = Worker(
             self.parts,
             rules or Rules(0, 0, resident=False),
@@ -85,8 +87,8 @@ def setting():
         one.worker.leave("SIGTERM")
         if one.thread.ident:
             one.thread.join(20)
-            one.parts.batcher.stop(10)
-        for thread in [*one.parts.receiver.threads, *one.parts.batcher.threads, one.parts.leases.thread]:
+            one.batcher.stop(10)
+        for thread in [*one.parts.receiver.threads, *one.batcher.threads, one.parts.leases.thread]:
             if thread.ident:
                 thread.join(10)
                 assert not thread.is_alive()

@@ -58,7 +58,10 @@ def test_an_error_is_one_line_and_status_2(models, words, said, capsys):
     assert said in capsys.readouterr().err
 
 
-@pytest.mark.parametrize("words", [["worker"], ["models", "add"]])
+ACTIONS = ("add", "verify", "quantize", "activate")
+
+
+@pytest.mark.parametrize("words", [["worker"], *(["models", action] for action in ACTIONS)])
 def test_help_has_an_example(words, capsys):
     with pytest.raises(SystemExit):
         main([*words, "--help"])

@@ -6,6 +6,7 @@ import pytest
 from parts import until
 
 from app_aws.cpu import Cpu
+from app_aws.cpu import cores as usable
 from skylens.clock import Clock, FakeClock
 
 
@@ -144,3 +145,16 @@ def test_this_very_machine_is_seen_at_work():
         return (cpu.percent() or 0) > 0
 
     until(works)
+
+
+@pytest.mark.parametrize(("quota", "cores"), [("150000", 2), ("100000", 1), ("20000", 1), ("9900000", 4), ("max", 4)])
+def test_the_cores_to_use_are_those_that_the_group_and_the_scheduler_allow(machine, monkeypatch, quota, cores):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {0, 3, 5, 6})
+    machine.group("a", quota=quota)
+    machine.belongs_to("a/b")
+    assert usable(machine.root) == cores
+
+
+def test_without_control_groups_all_allowed_cores_are_used(machine, monkeypatch):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: {7})
+    assert usable(machine.root) == 1

@@ -2,15 +2,21 @@
 
 import os
 import signal
+import threading
 
+import numpy as np
 import pytest
+from parts import FakeEngine, until
 
-from app_aws import metadata, service
+from app_aws import active, metadata, service
+from app_aws.active import Active, Canary
+from app_aws.bucket import BucketRegistry
 from app_aws.metadata import Metadata
 from skylens import systemd
 from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
-from skylens.fakes import FakeQueue
+from skylens.fakes import FakeQueue, FakeStore
+from skylens.messages import Model
 
 
 @pytest.fixture
@@ -38,7 +44,7 @@ NOWHERE = "http://127.0.0.1:1"
 @pytest.fixture
 def no_cloud(environment, monkeypatch):
     """A machine on which nothing of AWS answers."""
-    environment |= {"AWS_ENDPOINT_URL_SQS": NOWHERE, "AWS_ENDPOINT_URL_S3": NOWHERE}
+    environment |= {"SKYLENS_MODEL_SECONDS": "0", "AWS_ENDPOINT_URL_SQS": NOWHERE, "AWS_ENDPOINT_URL_S3": NOWHERE}
     environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     monkeypatch.setattr(service.logs, "configure", lambda *_: None)
     return environment
@@ -90,3 +96,63 @@ def test_the_first_signal_drains_and_the_second_would_end(name):
     finally:
         for one, handler in before.items():
             signal.signal(one, handler)
+
+
+class Slow(FakeEngine):
+    """Counts how many calls of all its kind run at once."""
+
+    running = most = 0
+    lock = threading.Lock()
+
+    def __init__(self, version):
+        self.model = Model(name="net", version=version)
+
+    def infer(self, batch):
+        with self.lock:
+            Slow.running += 1
+            Slow.most = max(Slow.most, Slow.running)
+        threading.Event().wait(0.002)
+        with self.lock:
+            Slow.running -= 1
+        return np.stack(batch)
+
+
+@pytest.fixture
+def net(environment, monkeypatch):
+    """Every model that is asked for is a slow fake of its version; the settings' one is ``net@own``."""
+    monkeypatch.setattr(service.registry, "load", lambda folder, **_: Slow("own"))
+    monkeypatch.setattr(BucketRegistry, "load", lambda self, model_id, *_, **__: Slow(model_id.partition("@")[2]))
+    Slow.most = 0
+    return FakeStore()
+
+
+def at_work(switch, request="r"):
+    with switch.pick(request) as picked:
+        return picked.id
+
+
+def test_what_is_active_counts_and_not_the_setting(net):
+    assert at_work(service._models(service._settings({}), net, 2, Clock())) == "net@own"
+    active.write(net, Active(model="net@2", at=1.0), None)
+    assert at_work(service._models(service._settings({}), net, 2, Clock())) == "net@2"
+
+
+def test_a_worker_that_looks_for_no_model_uses_its_own(net):
+    active.write(net, Active(model="net@2", at=1.0), None)
+    switch = service._models(service._settings({"SKYLENS_MODEL_SECONDS": "0"}), net, 2, Clock())
+    assert at_work(switch) == "net@own"
+    assert net.script.calls == [("put_if", (active.KEY, "application/json", None))]
+
+
+def test_the_models_at_work_together_make_no_more_calls_at_once_than_one_alone(net):
+    active.write(net, Active(model="net@1", at=1.0, canary=Canary(model="net@2", share=0.5)), None)
+    switch = service._models(service._settings({"SKYLENS_BATCH_SIZE": "1"}), net, 2, Clock())
+    switch.start()
+    until(lambda: {at_work(switch, f"r{number}") for number in range(20)} == {"net@1", "net@2"})
+    waiting = []
+    for number in range(60):
+        with switch.pick(f"r{number}") as picked:
+            waiting.append(picked.submit(np.zeros(3, np.float32)))
+    assert all(one.result(20) is not None for one in waiting)
+    switch.stop(10)
+    assert Slow.most == 2

@@ -150,6 +150,7 @@ CALLS = {
     "CopyObject": _copy,
     "ListObjectsV2": lambda call, tags: [Asked("s3:ListBucket", s3(call["Bucket"]))],
     "SendMessage": _queue("sqs:SendMessage"),
+    "SendMessageBatch": _queue("sqs:SendMessage"),
     "ReceiveMessage": _queue("sqs:ReceiveMessage"),
     "DeleteMessageBatch": _queue("sqs:DeleteMessage"),
     "ChangeMessageVisibilityBatch": _queue("sqs:ChangeMessageVisibility"),

@@ -16,6 +16,7 @@ from port_suite import MAX_RECEIVES, until
 from skylens.aws import Aws
 from skylens.fakes import FakeQueue, FakeQueues, FakeStore
 from skylens.queues import SqsQueue, SqsQueues
+from skylens.quick_store import QuickStore
 from skylens.store import S3Store
 
 
@@ -104,10 +105,11 @@ def queue(make_queue):
     return make_queue()[0]
 
 
-@pytest.fixture
-def store(kind, request):
-    if kind == "fake":
+@pytest.fixture(params=["fake", "boto3", "obstore"])
+def store(request):
+    if request.param == "fake":
         return FakeStore()
-    client, bucket = request.getfixturevalue("aws").s3(), f"b-{uuid.uuid4().hex}"
+    aws, bucket = request.getfixturevalue("aws"), f"b-{uuid.uuid4().hex}"
+    client = aws.s3()
     client.create_bucket(Bucket=bucket)
-    return S3Store(client, bucket)
+    return S3Store(client, bucket) if request.param == "boto3" else QuickStore(client, aws.session, bucket)

@@ -7,8 +7,10 @@ import pytest
 
 from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, Trouble, classify
+from skylens.gathered import GatheredReplies
 from skylens.instances import Ec2Instances
 from skylens.queues import SqsQueue, SqsQueues
+from skylens.quick_store import QuickStore
 from skylens.store import S3Store
 
 PAGES = {
@@ -23,10 +25,14 @@ CALLS = {
     "counts": lambda aws, url: queue(aws, url).counts(),
     "named": lambda aws, _: SqsQueues(aws.sqs(), aws.sqs()).named("x"),
     "reply": lambda aws, _: SqsQueues(aws.sqs(), aws.sqs()).send("x", b"x"),
+    "gathered reply": lambda aws, _: replies(aws).send("x", b"x"),
     "tagged": lambda aws, _: SqsQueues(aws.sqs(), aws.sqs()).tagged("x"),
     "put": lambda aws, _: S3Store(aws.s3(), "b").put("k", b"x", "text/plain"),
     "put_if": lambda aws, _: S3Store(aws.s3(), "b").put_if("k", b"x", "text/plain", etag=None),
     "get": lambda aws, _: S3Store(aws.s3(), "b").get("k"),
+    "quick put": lambda aws, _: quick(aws).put("k", b"x", "text/plain"),
+    "quick put_if": lambda aws, _: quick(aws).put_if("k", b"x", "text/plain", etag=None),
+    "quick get": lambda aws, _: quick(aws).get("k"),
     "size": lambda aws, _: S3Store(aws.s3(), "b").size("k"),
     "copy": lambda aws, _: S3Store(aws.s3(), "b").copy("k", "l"),
     "keys": lambda aws, _: list(S3Store(aws.s3(), "b").keys("k")),
@@ -37,6 +43,14 @@ CALLS = {
 
 def queue(aws, url):
     return SqsQueue(aws.sqs(), aws.sqs(), f"{url}/1/q")
+
+
+def replies(aws):
+    return GatheredReplies(SqsQueues(aws.sqs(), aws.sqs()), lambda: False, linger=0)
+
+
+def quick(aws):
+    return QuickStore(aws.s3(), aws.session, "b")
 
 
 @pytest.fixture(scope="module")

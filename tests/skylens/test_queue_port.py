@@ -4,6 +4,7 @@ import time
 
 from port_suite import DEADLINE, MAX_RECEIVES, together, until
 
+from skylens.gathered import GatheredQueue
 from skylens.queues import Counts
 
 
@@ -144,3 +145,22 @@ def test_two_receivers_share_the_messages(queue):
     one, two = together([drain, drain])
     rest = drain()  # an empty answer is no proof of an empty queue
     assert sorted(one + two + rest, key=int) == [str(number) for number in range(30)]
+
+
+def test_many_are_sent_in_one_call_and_each_arrives(queue):
+    assert queue.send_many([str(number).encode() for number in range(10)]) == [None] * 10
+    seen = []
+    while len(seen) < 10:
+        seen += [message.body for message in queue.receive(10, wait=1)]
+    assert sorted(seen) == [str(number) for number in range(10)]
+
+
+def test_a_gathered_queue_is_a_queue_like_another(queue):
+    gathered = GatheredQueue(queue, lambda: True, send_linger=0.1, delete_linger=0.1)
+    together([lambda number=number: gathered.send(str(number).encode()) for number in range(12)])
+    seen = []
+    while len(seen) < 12:
+        seen += gathered.receive(10, wait=1)
+    assert sorted(int(one.body) for one in seen) == list(range(12))
+    together([lambda one=one: gathered.delete([one.receipt]) for one in seen])
+    until(lambda: gathered.counts() == Counts(0, 0))

@@ -4,9 +4,10 @@ import uuid
 
 import pytest
 from botocore.exceptions import ClientError
-from port_suite import until
+from port_suite import together, until
 
 from skylens.aws_errors import is_gone
+from skylens.gathered import GatheredReplies
 from skylens.queues import SqsQueues
 
 
@@ -58,3 +59,16 @@ def test_a_receiver_may_hide_for_another_time_than_the_queue_would(aws):
     (again,) = queues.named(name).receive(1, wait=0)
     assert again.receives == 2
     assert short.receive(1, wait=0) == []
+
+
+def test_gathered_replies_find_a_queue_that_was_made_anew(aws):
+    queues, name = SqsQueues(aws.sqs(), aws.sqs_polling()), f"x-{uuid.uuid4().hex}"
+    replies = GatheredReplies(queues, lambda: True, linger=0.1)
+    assert replies.send(name, b"nobody") is False
+    made = queues.ensure(name, {}, 3600)
+    assert together([lambda: replies.send(name, b"hello")] * 3) == [True] * 3
+    queues.remove(made)
+    assert until(lambda: replies.send(name, b"nobody") is False)
+    again = queues.ensure(name, {}, 3600)
+    assert replies.send(name, b"back") is True
+    assert [message.body for message in until(lambda: again.receive(1, wait=1))] == ["back"]

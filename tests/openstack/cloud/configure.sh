@@ -189,7 +189,8 @@ enabled = false
 enabled = false
 [libvirt]
 virt_type = qemu
-cpu_mode = none
+cpu_mode = custom
+cpu_models = Nehalem
 hw_machine_type = x86_64=pc
 inject_partition = -2
 num_pcie_ports = 0

@@ -1,0 +1,32 @@
+"""The last answers that came to this web process: who asks for one of them costs no call to S3."""
+
+import threading
+from collections import OrderedDict
+
+from skylens.messages import Reply
+
+MOST = 2048
+
+
+class Recent:
+    """Bounded; the oldest answer goes first. Written by the reply thread, read by request threads.
+
+    An answer may come before the request that caused it waits for it, and, on the fast path, before it is stored.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._replies: OrderedDict[str, Reply] = OrderedDict()
+
+    def add(self, reply: Reply) -> None:
+        """Keep the first answer to a job."""
+        with self._lock:
+            self._replies.setdefault(reply.id, reply)
+            while len(self._replies) > self._most:
+                self._replies.popitem(last=False)
+
+    def get(self, job: str, tenant: str) -> Reply | None:
+        """The answer to a job of that tenant."""
+        with self._lock:
+            reply = self._replies.get(job)
+        return reply if reply is not None and reply.tenant == tenant else None
