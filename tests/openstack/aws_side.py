@@ -9,7 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
-from skylens.local import emulators, ports
+sys.path.append(str(Path(__file__).parents[1] / "playbooks"))
+from aws_emulators import WithRolesAnywhere
+
+from skylens.local import cloud, emulators, ports
 from skylens.local.cloud import LocalCloud
 from skylens.local.tiers import Options
 
@@ -24,6 +27,7 @@ class AwsSide(LocalCloud):
 
 def main(address: str, state_file: str, logs: str) -> int:
     ports.HOST = emulators.HOST = address
+    cloud.Emulators = WithRolesAnywhere
     stops = []
     signal.signal(signal.SIGTERM, lambda *_: stops.append(1))
     with AwsSide(

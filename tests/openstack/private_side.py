@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import random
 import shutil
 import signal
 import socket
@@ -11,6 +12,7 @@ import subprocess
 import sys
 import threading
 import time
+from collections import deque
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import NamedTuple, Self
@@ -32,6 +34,8 @@ HOST = "172.24.4.1"
 """This machine on the guests' outer network."""
 NETWORK = "172.24.4.0/24"
 KEY = "a key for the tests"
+QUESTIONS = 5
+"""One request of so many is an image, the others ask for answers."""
 NEXT_VERSION = f"{__version__}.post1"
 SOURCES = ("skylens", "web_openstack", "app_aws", "autoscaler", "requirements", "samples", "playbooks")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
@@ -164,6 +168,7 @@ class PrivateSide:
 
 class Answer(NamedTuple):
     at: float
+    method: str
     status: int
     said: str
     """The body, or the error."""
@@ -171,11 +176,15 @@ class Answer(NamedTuple):
 
 
 class Load:
-    """``rate`` images a second from their own threads until the block is left, each a request of its own."""
+    """``rate`` requests a second from their own threads until the block is left, as clients of the asynchronous kind
+    make them: an image, then some questions for its answer.
+    """
 
     def __init__(self, side: PrivateSide, pictures: list[tuple[str, bytes]], rate: float) -> None:
         self._side, self._pictures, self._rate = side, pictures, rate
         self._done = threading.Event()
+        self._asked: deque[str] = deque(maxlen=10)
+        """Paths of the images taken in last."""
         self.answers: list[Answer] = []
 
     def __enter__(self) -> Self:
@@ -192,11 +201,17 @@ class Load:
         self._client.close()
 
     @property
+    def rate(self) -> float:
+        """Requests a second that were really made."""
+        times = [one.at for one in self.answers]
+        return len(times) / (max(times) - min(times))
+
+    @property
     def summary(self) -> str:
         waits = sorted(answer.seconds for answer in self.answers)
-        rate = len(waits) / (max(one.at for one in self.answers) - min(one.at for one in self.answers))
         return (
-            f"{len(waits)} requests, {rate:.1f} a second, {len(self.failed)} failed; "
+            f"{len(waits)} requests, {sum(one.method == 'POST' for one in self.answers)} of them images, "
+            f"{self.rate:.1f} a second, {len(self.failed)} failed; "
             f"median {statistics.median(waits):.2f} s, largest {waits[-1]:.2f} s"
         )
 
@@ -207,17 +222,23 @@ class Load:
     def _send(self) -> None:
         began, sent = time.monotonic(), 0
         while not self._done.wait(max(0.0, began + sent / self._rate - time.monotonic())):
-            self._pool.submit(self._one, self._pictures[sent % len(self._pictures)])
+            picture = self._pictures[sent % len(self._pictures)]
+            if sent % QUESTIONS and self._asked:
+                self._pool.submit(self._one, "GET", random.choice(self._asked))
+            else:
+                self._pool.submit(self._one, "POST", "/v1/images", picture)
             sent += 1
 
-    def _one(self, picture: tuple[str, bytes]) -> None:
+    def _one(self, method: str, path: str, picture: tuple[str, bytes] = ("", b"")) -> None:
         began = time.monotonic()
-        headers = {"Content-Type": media_type(picture[0]), "Prefer": "respond-async"}
+        headers = {"Content-Type": media_type(picture[0]), "Prefer": "respond-async"} if picture[0] else {}
         try:
-            got = self._client.post("/v1/images", content=picture[1], headers=headers)
-            self.answers.append(Answer(began, got.status_code, got.text, time.monotonic() - began))
+            got = self._client.request(method, path, content=picture[1], headers=headers)
+            self.answers.append(Answer(began, method, got.status_code, got.text, time.monotonic() - began))
+            if method == "POST" and "Location" in got.headers:
+                self._asked.append(got.headers["Location"])
         except httpx2.HTTPError as error:
-            self.answers.append(Answer(began, 0, repr(error), time.monotonic() - began))
+            self.answers.append(Answer(began, method, 0, repr(error), time.monotonic() - began))
 
 
 def next_version(folder: Path) -> Path:

@@ -17,7 +17,7 @@ from skylens import __version__
 
 pytestmark = [pytest.mark.guest, pytest.mark.timeout(3000)]
 RATE = 20
-"""Images a second while an update goes on."""
+"""Requests a second while an update goes on."""
 
 
 def say(text):

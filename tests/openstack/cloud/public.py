@@ -49,7 +49,7 @@ def main(configuration: str, address: str) -> None:
         )
     for name, memory, disk in FLAVORS:
         if not compute.find_flavor(name):
-            compute.create_flavor(name=name, ram=memory, vcpus=1, disk=disk)
+            compute.create_flavor(name=name, ram=memory, vcpus=2, disk=disk)
 
 
 if __name__ == "__main__":
