@@ -176,8 +176,9 @@ class Answer(NamedTuple):
 
 
 class Load:
-    """``rate`` requests a second from their own threads until the block is left, as clients of the asynchronous kind
-    make them: an image, then some questions for its answer.
+    """``rate`` requests a second from their own threads until the block is left.
+
+    As asynchronous clients make them: an image, then some questions for its answer.
     """
 
     def __init__(self, side: PrivateSide, pictures: list[tuple[str, bytes]], rate: float) -> None:

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 BENCH = Path(__file__).parents[2] / "bench"
-sys.path.insert(0, str(BENCH))
+sys.path.append(str(BENCH))
 from fidelity import Replayed  # noqa: E402 - the folder is not installed
 from real_run import Work, occupancies  # noqa: E402
 
