@@ -34,8 +34,8 @@ HOST = "172.24.4.1"
 """This machine on the guests' outer network."""
 NETWORK = "172.24.4.0/24"
 KEY = "a key for the tests"
-QUESTIONS = 5
-"""One request of so many is an image, the others ask for answers."""
+QUESTIONS, CLIENTS = 10, 64
+"""One request of so many is an image, the others ask for answers; and most requests that wait at once."""
 NEXT_VERSION = f"{__version__}.post1"
 SOURCES = ("skylens", "web_openstack", "app_aws", "autoscaler", "requirements", "samples", "playbooks")
 FILES = ("pyproject.toml", "README.md", "LICENSE")
@@ -88,7 +88,7 @@ class PrivateSide:
             "skylens_api_keys": [f"tests:{hashlib.sha256(KEY.encode()).hexdigest()}"],
             "skylens_smoke_key": KEY,
             "skylens_settings": {"visibility_timeout": 10},
-            "skylens_scaler_settings": {"expected_boot_seconds": 5, "scale_in_seconds": 60},
+            "skylens_scaler_settings": {"expected_boot_seconds": 5, "scale_in_seconds": 60, "tick_seconds": 3},
             "skylens_build": str(BUILD),
             "skylens_maximum": 2,
             "skylens_worker_ami": register_image(Clients(emulators).ec2()),
@@ -178,19 +178,20 @@ class Answer(NamedTuple):
 class Load:
     """``rate`` requests a second from their own threads until the block is left.
 
-    As asynchronous clients make them: an image, then some questions for its answer.
+    As asynchronous clients make them: an image, then some questions for its answer. When all ``CLIENTS`` wait for an
+    answer, none is made until one has it, and the rate is less.
     """
 
     def __init__(self, side: PrivateSide, pictures: list[tuple[str, bytes]], rate: float) -> None:
         self._side, self._pictures, self._rate = side, pictures, rate
-        self._done = threading.Event()
+        self._done, self._free = threading.Event(), threading.Semaphore(CLIENTS)
         self._asked: deque[str] = deque(maxlen=10)
         """Paths of the images taken in last."""
         self.answers: list[Answer] = []
 
     def __enter__(self) -> Self:
         self._client = self._side.client()
-        self._pool = ThreadPoolExecutor(64)
+        self._pool = ThreadPoolExecutor(CLIENTS)
         self._thread = threading.Thread(target=self._send)
         self._thread.start()
         return self
@@ -223,9 +224,11 @@ class Load:
     def _send(self) -> None:
         began, sent = time.monotonic(), 0
         while not self._done.wait(max(0.0, began + sent / self._rate - time.monotonic())):
+            if not self._free.acquire(timeout=1):
+                continue
             picture = self._pictures[sent % len(self._pictures)]
             if sent % QUESTIONS and self._asked:
-                self._pool.submit(self._one, "GET", random.choice(self._asked))
+                self._pool.submit(self._one, "GET", random.choice(tuple(self._asked)))
             else:
                 self._pool.submit(self._one, "POST", "/v1/images", picture)
             sent += 1
@@ -240,6 +243,8 @@ class Load:
                 self._asked.append(got.headers["Location"])
         except httpx2.HTTPError as error:
             self.answers.append(Answer(began, method, 0, repr(error), time.monotonic() - began))
+        finally:
+            self._free.release()
 
 
 def next_version(folder: Path) -> Path:
