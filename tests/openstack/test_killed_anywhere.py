@@ -36,7 +36,7 @@ class Both:
             **made.variables,
             "skylens_sides": ["aws", "openstack"],
             "skylens_budget_monthly": 100,
-            "skylens_budget_emails": ["lab@example.org"],
+            "skylens_budget_email": "lab@example.org",
         }
         del self.variables["skylens_source"]
         self.environment = {**environment(), **variables}
