@@ -1,29 +1,16 @@
 """provision.yml for both sides, killed at ten random points, against OpenStack's real APIs and AWS's emulated one."""
 
-import os
 import random
 import re
 
 import pytest
 from aws_emulators import client, emulated
-from neighbours import leave
 from playbook import PLAYBOOKS, kill, run
-from private_cloud import bring_up, connect, environment, inventory
+from private_cloud import environment, inventory
 from scenario import Deployment
 
 pytestmark = [pytest.mark.openstack, pytest.mark.nightly, pytest.mark.timeout(3600)]
 KILLS = 10
-
-
-@pytest.fixture(scope="module")
-def cloud():
-    """A member's connection to an OpenStack whose project is empty."""
-    if lacking := bring_up("fake"):
-        pytest.fail(lacking) if os.environ.get("CI") == "true" else pytest.skip(lacking)
-    with connect() as connection:
-        leave(connection)
-        yield connection
-        leave(connection)
 
 
 class Both:
@@ -92,11 +79,11 @@ def private_side(cloud):
     return {kind: sorted(re.sub(r" ?[0-9a-f-]{32,36}$", "", name) for name in names) for kind, names in found.items()}
 
 
-def test_ten_kills_and_a_run_end_in_the_same_state_as_a_run(cloud, tmp_path_factory):
+def test_ten_kills_and_a_run_end_in_the_same_state_as_a_run(empty_cloud, tmp_path_factory):
     with emulated(tmp_path_factory.mktemp("emulators")) as variables:
         calm = Both(tmp_path_factory.mktemp("calm"), variables)
         tasks = calm.play("provision.yml").output.count("\nTASK [")
-        wanted = aws_side(variables), private_side(cloud)
+        wanted = aws_side(variables), private_side(empty_cloud)
         secrets = {path.name for path in (calm.folder / "secrets").iterdir()}
         calm.play("teardown.yml", "-e", "skylens_confirm=lab")
 
@@ -109,11 +96,11 @@ def test_ten_kills_and_a_run_end_in_the_same_state_as_a_run(cloud, tmp_path_fact
             seconds = chance.uniform(0, 3)
             print(f"seed {seed}: killed after {seconds:.2f} s of task {task}: {torn.killed(task, seconds)}")
         torn.play("provision.yml")
-        assert (aws_side(variables), private_side(cloud)) == wanted
+        assert (aws_side(variables), private_side(empty_cloud)) == wanted
         assert {path.name for path in (torn.folder / "secrets").iterdir()} == secrets
         assert torn.play("provision.yml").stats["localhost"]["changed"] == 0
         torn.play("teardown.yml", "-e", "skylens_confirm=lab")
-        assert {kind: found for kind, found in private_side(cloud).items() if found} == {
-            "security group rules": private_side(cloud)["security group rules"],
+        assert {kind: found for kind, found in private_side(empty_cloud).items() if found} == {
+            "security group rules": private_side(empty_cloud)["security group rules"],
             "security groups": ["default"],
         }

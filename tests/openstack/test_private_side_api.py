@@ -3,12 +3,11 @@
 The tests are one story and run in this order; each needs what the one before it left.
 """
 
-import os
 import random
 
 import pytest
-from neighbours import leave, settle
-from private_cloud import bring_up, connect, differences, inventory
+from neighbours import settle
+from private_cloud import connect, differences, inventory
 from scenario import Deployment
 
 from skylens.nova import SdkNova, web_nodes
@@ -18,15 +17,10 @@ NOTHING: dict[str, object] = {}
 
 
 @pytest.fixture(scope="module")
-def cloud():
-    """A member's connection. A laptop may lack what the cloud needs, CI may not."""
-    if lacking := bring_up("fake"):
-        pytest.fail(lacking) if os.environ.get("CI") == "true" else pytest.skip(lacking)
-    with connect() as connection:
-        leave(connection)
-        settle(connection)
-        yield connection
-        leave(connection)
+def cloud(empty_cloud):
+    """The project, with what others have in it."""
+    settle(empty_cloud)
+    return empty_cloud
 
 
 @pytest.fixture(scope="module")
