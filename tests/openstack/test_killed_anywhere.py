@@ -76,7 +76,10 @@ def aws_side(variables):
 def private_side(cloud):
     """What there is in OpenStack, without ids, and addresses out of a pool."""
     found = inventory(cloud)
-    return {kind: sorted(re.sub(r"^[\d.]+ | ?[0-9a-f-]{32,36}$", "", name) for name in names) for kind, names in found.items()}
+    return {
+        kind: sorted(re.sub(r"^[\d.]+ | ?[0-9a-f-]{32,36}$", "", name) for name in names)
+        for kind, names in found.items()
+    }
 
 
 def test_ten_kills_and_a_run_end_in_the_same_state_as_a_run(empty_cloud, tmp_path_factory):
