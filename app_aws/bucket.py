@@ -4,10 +4,11 @@ import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from app_aws import active, registry
 from app_aws import manifest as manifests
+from app_aws import registry
 from app_aws.engine import OnnxEngine
 from app_aws.manifest import Manifest
+from skylens import active
 from skylens.errors import ModelError
 from skylens.store import Store
 

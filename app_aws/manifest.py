@@ -9,13 +9,12 @@ from typing import Annotated, Any, Literal
 import msgspec
 from msgspec import Meta
 
+from skylens.active import Name, Version
 from skylens.errors import ModelError
 
 FILE = "model.toml"
 _IMAGENET_MARGIN = 256 / 224
 
-Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
-Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
 Text = Annotated[str, Meta(min_length=1, max_length=1000)]
 Side = Annotated[int, Meta(ge=1, le=4096)]
 _Mean = Annotated[float, Meta(ge=-1e6, le=1e6)]

@@ -9,9 +9,10 @@ from pathlib import Path
 
 import msgspec
 
-from app_aws import active, registry
-from app_aws.active import Active
+from app_aws import registry
 from app_aws.bucket import BucketRegistry
+from skylens import active
+from skylens.active import Active
 from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock

@@ -5,11 +5,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Protocol
 
-from app_aws import active
-from app_aws.active import Active
 from app_aws.batcher import Batcher
 from app_aws.engine import Engine
-from skylens import logs
+from skylens import active, logs
+from skylens.active import Active
 from skylens.aws_errors import AWS_ERRORS, explain, is_passing
 from skylens.clock import Clock
 from skylens.errors import ModelError

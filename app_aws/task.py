@@ -182,6 +182,7 @@ class Recogniser:
             id=request.id,
             tenant=request.tenant,
             name=request.name,
+            top=request.top,
             worker=self.instance,
             result=result,
             failure=failure,

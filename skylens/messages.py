@@ -73,7 +73,7 @@ class Timings(Struct, frozen=True, kw_only=True):
     finished: datetime
 
 
-class Result(Struct, frozen=True, kw_only=True):
+class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """What was seen in one image. ``labels``: best first; ``digest``: SHA-256 of the image, hex."""
 
     id: str
@@ -82,6 +82,8 @@ class Result(Struct, frozen=True, kw_only=True):
     labels: tuple[Label, ...]
     timings: Timings
     digest: str
+    same_as: str = ""
+    """Id of the job that this answer was found for, when the same image came again and no worker was asked."""
 
 
 class Failure(Struct, frozen=True, kw_only=True):
@@ -105,7 +107,9 @@ class Reply(Message, frozen=True, kw_only=True, omit_defaults=True):
     tenant: str
     name: str = ""
     worker: str = ""
-    """Instance id of the worker that answered; empty when the door answered for a dead letter."""
+    """Instance id of the worker that answered; empty when the door did, for a dead letter or an image seen before."""
+    top: int = 0
+    """How many labels were asked for, where it is known; there are fewer when the model has no more."""
     result: Result | None = None
     failure: Failure | None = None
 

@@ -82,6 +82,8 @@ class WebSettings(Settings):
     """Largest image in pixels, as its header says."""
     inline_bytes: int = Field(45_000, ge=0, le=INLINE_LIMIT)
     """Largest image that rides along in its message, for a faster answer; above 45000, SQS counts a second call."""
+    cache_mib: int = Field(16, ge=0, le=4096)
+    """Memory in MiB for answers by content: the same image from the same tenant needs no worker; 0 turns it off."""
     max_body_bytes: int = Field(256 * 1024**2, ge=2048, le=4 * 1024**3)
     """Largest request body in bytes, a batch's included."""
     max_batch: int = Field(1000, ge=1, le=10_000)

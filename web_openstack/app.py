@@ -32,6 +32,7 @@ from web_openstack.resources.batches import BatchById, BatchList
 from web_openstack.resources.images import ImageById, Images
 from web_openstack.resources.page import Page
 from web_openstack.resources.plain import PlainDoor
+from web_openstack.result_cache import ResultCache
 from web_openstack.uploads import Uploads
 from web_openstack.waiters import Waiters
 
@@ -68,6 +69,7 @@ class Deps:
         in_touch: Callable[[], bool],
     ) -> "Deps":
         demand = DemandCounter(settings.node_name(), clock)
+        metrics = WebMetrics(demand)
         jobs = Jobs(
             inputs=inputs,
             outputs=outputs,
@@ -80,13 +82,14 @@ class Deps:
             demand=demand,
             waiters=Waiters(),
             recent=Recent(),
+            cache=ResultCache(settings.cache_mib * 2**20, settings.retention_hours * 3600, metrics.cached.inc),
             clock=clock,
             new_id=new_id,
             storing_well=threading.Event(),
         )
         admission = Admission(settings.max_waits, settings.max_predicted_wait)
         gauge = QueueGauge(requests, clock)
-        return cls(settings, jobs, state, WebMetrics(demand), FleetBoard(clock), admission, gauge, in_touch)
+        return cls(settings, jobs, state, metrics, FleetBoard(clock), admission, gauge, in_touch)
 
     def drain(self) -> None:
         """Take nothing more in, and let every waiting client go with what can be said."""

@@ -27,6 +27,10 @@ class Keys:
         """``entries``: ``tenant:sha256`` each."""
         self._entries = [tuple(entry.split(":")) for entry in entries]
 
+    def tenants(self) -> tuple[str, ...]:
+        """All whom a key may let in."""
+        return tuple(sorted({tenant for tenant, _ in self._entries})) or (OPEN_TENANT,)
+
     def tenant(self, req: falcon.Request) -> str:
         """The tenant whose key the request carries. Raises UnauthorisedError. Takes as long for a wrong key."""
         if not self._entries:

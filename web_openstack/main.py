@@ -24,8 +24,10 @@ from skylens.systemd import Notifier
 from web_openstack import server
 from web_openstack.app import Deps, create_app, create_internal_app
 from web_openstack.deadletters import DeadLetters
+from web_openstack.door import Keys
 from web_openstack.housekeeping import SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.identity import identified
+from web_openstack.refill import Refill
 from web_openstack.replies import ReplyThread
 
 log = logs.get(__name__)
@@ -120,7 +122,15 @@ def _serve(
     )
     dead = DeadLetters(queues.named(settings.queue("requests-dead")), queues, state, outputs, clock, deps.metrics)
     replies = ReplyThread(own, deps.jobs, deps.metrics, clock)
-    chores = Housekeeping([dead.poll, Astray(deps.jobs).look, ReplyQueues(queues, own(), prefix, clock).keep])
+    refill = Refill(deps.jobs.cache, state, outputs, Keys(settings.api_keys).tenants(), clock)
+    chores = Housekeeping(
+        [
+            dead.poll,
+            Astray(deps.jobs).look,
+            ReplyQueues(queues, own(), prefix, clock).keep,
+            *([refill.keep] if settings.cache_mib else []),
+        ]
+    )
     threads.append(replies)
     public, internal = _bind(settings, sockets, deps)
 

@@ -27,6 +27,9 @@ class WebMetrics:
         )
         self.replies = Counter("skylens_web_replies", "Replies taken from the queue", ["kind"], registry=self.registry)
         self.dead = Counter("skylens_web_dead_letters", "Requests that no worker survived", registry=self.registry)
+        self.cached = Counter(
+            "skylens_web_cached", "Images answered without a worker, as the same ones before", registry=self.registry
+        )
         outstanding = Gauge("skylens_web_outstanding", "Images taken in and not answered", registry=self.registry)
         outstanding.set_function(lambda: demand.snapshot().outstanding)
         self.models = ModelMetrics(self.registry)

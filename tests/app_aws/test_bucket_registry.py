@@ -5,8 +5,9 @@ import json
 import pytest
 from networks import model_folder
 
-from app_aws import active, models_bucket, registry
+from app_aws import models_bucket, registry
 from app_aws.bucket import BucketRegistry
+from skylens import active
 from skylens.cli import main
 from skylens.errors import ModelError
 from skylens.fakes import FakeStore, aws_error

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from parts import FakeEngine, until
 
-from app_aws import active
-from app_aws.active import Active, Canary
 from app_aws.batcher import Batcher
 from app_aws.switch import Bucket, Fixed, Serving, Switch, opening
+from skylens import active
+from skylens.active import Active, Canary
 from skylens.clock import Clock, FakeClock
 from skylens.errors import ModelError
 from skylens.fakes import FakeStore, aws_error

@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 from parts import FakeEngine, until
 
-from app_aws import active, metadata, service
-from app_aws.active import Active, Canary
+from app_aws import metadata, service
 from app_aws.bucket import BucketRegistry
 from app_aws.metadata import Metadata
-from skylens import systemd
+from skylens import active, systemd
+from skylens.active import Active, Canary
 from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
 from skylens.fakes import FakeQueue, FakeStore

@@ -7,9 +7,9 @@
             cloud.wait(lambda: not cloud.instances(), 60, "the fleet is empty again")
         assert fleet.largest <= 4
 
-``skylens up`` is a process of its own, started on a free port without the sample; its logs are kept in
-``<folder>/logs``, and a failing wait or start shows the end of what it printed. Leaving the block stops it by SIGTERM
-and fails if any process or file of it is left.
+``skylens up`` is a process of its own, started on a free port without the sample and, so that every image is work,
+without the result cache; its logs are kept in ``<folder>/logs``, and a failing wait or start shows the end of what it
+printed. Leaving the block stops it by SIGTERM and fails if any process or file of it is left.
 """
 
 import json
@@ -59,7 +59,7 @@ class Cloud:
             tempfile.mkdtemp(prefix="skylens-test-")
         )  # short and watched: all must be gone at the end
         self._command = [*(command or UP), "--port", "0", "--no-sample", "--keep-logs", str(self.logs)]
-        self._command += ["--state", str(self._state_file), *arguments]
+        self._command += ["--state", str(self._state_file), "--set", "web.cache_mib=0", *arguments]
         self._environment = {**os.environ, **(environment or {}), "TMPDIR": str(self._temporary)}
         self._process = None
         self._killed, self._status, self._patience = False, status, patience

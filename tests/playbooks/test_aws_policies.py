@@ -88,6 +88,7 @@ NEEDS = {
         *at("state/idempotency/default/1", "GetObject", "PutObject"),
         *at("state/batches/default/1", "GetObject", "PutObject"),
         *at("state/dead/default/1", "PutObject"),
+        *at("state/models/active.json", "GetObject"),
         *listing("input", "output", "state"),
         *on("requests", "SendMessage", "SendMessageBatch", "GetQueueAttributes"),
         *on("requests-dead", "ReceiveMessage", "DeleteMessageBatch"),

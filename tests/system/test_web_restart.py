@@ -132,3 +132,26 @@ def test_what_waits_when_a_process_is_killed_is_answered_by_the_next(door):
     waiting = [door.ask_while_nobody_serves() for _ in range(10)]
     door.start()
     assert [link.getresponse().status for link in waiting] == [200] * 10
+
+
+@pytest.mark.system
+def test_the_same_picture_again_needs_no_worker_even_after_a_kill(cloud, door, pictures):
+    def ask(number):
+        name, data = pictures[-number]
+        return requests.post(f"{door.url}/v1/images", files={"f": (name, data)}, timeout=60).json()
+
+    def filled(times):
+        return (door.folder / "web.log").read_text().count("cache.filled") == times
+
+    first = door.start()
+    door.wait_until_ready()
+    cloud.wait(lambda: filled(1), 60, "the door knows which model is active")
+    before = [ask(number) for number in (1, 2)]
+    again = ask(1)
+    assert (again["same_as"], again["labels"]) == (before[0]["id"], before[0]["labels"])
+    first.kill()
+    first.wait(60)
+    door.start()
+    cloud.wait(lambda: filled(2), 60, "the answers are back from the bucket")
+    assert [ask(number)["same_as"] for number in (1, 2)] == [one["id"] for one in before]
+    assert requests.get(f"{door.url}/v1/images/{again['id']}", timeout=60).json() == again

@@ -67,6 +67,7 @@ class Web:
             id=request.id,
             tenant=request.tenant,
             name=request.name,
+            top=request.top,
             worker=worker,
             result=None if failure else result,
             failure=Failure.of(failure) if failure else None,

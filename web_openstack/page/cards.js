@@ -78,7 +78,7 @@ export class Card {
     this.#ticking = setInterval(tick, 500);
   }
 
-  #result({ labels, timings }) {
+  #result({ labels, timings, same_as: sameAs }) {
     const best = this.find(".headline");
     best.textContent = labels[0]?.label ?? "no label";
     best.dataset.testid = "label";
@@ -90,7 +90,7 @@ export class Card {
     const said = stages.map(([name, from, to]) => ` · ${`${name} ${span(from, to)}`.replaceAll(" ", "\u00a0")}`);
     const total = document.createElement("strong");
     total.textContent = span(received, finished);
-    this.find(".stages").replaceChildren(total, ...said);
+    this.find(".stages").replaceChildren(total, ...(sameAs ? [" · the same picture as before"] : said));
     this.find(".stages").hidden = false;
   }
 }

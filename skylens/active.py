@@ -1,28 +1,27 @@
 """Which version of a model a deployment uses: one small object in its state bucket, changed by conditional write."""
 
 import hashlib
+from typing import Annotated
 
 import msgspec
+from msgspec import Meta
 
-from app_aws.manifest import Name, Version
 from skylens.errors import ModelError
-from skylens.messages import encode
+from skylens.messages import Struct, encode
 from skylens.store import Store
 
 KEY = "models/active.json"
+Name = Annotated[str, Meta(pattern=r"^[a-z0-9][a-z0-9._-]{0,63}$")]
+Version = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,31}$")]
 _SPAN = 2**64
 
 
-class _Struct(msgspec.Struct, frozen=True, kw_only=True):
-    pass
-
-
-class _Id(_Struct, frozen=True, kw_only=True):
+class _Id(Struct, frozen=True, kw_only=True):
     name: Name
     version: Version
 
 
-class Canary(_Struct, frozen=True, kw_only=True):
+class Canary(Struct, frozen=True, kw_only=True):
     """``share``: of all requests, above 0 and below 1, that go to ``model`` instead of the active one."""
 
     model: str
@@ -39,7 +38,7 @@ class Canary(_Struct, frozen=True, kw_only=True):
         return drawn < self.share * _SPAN
 
 
-class Active(_Struct, frozen=True, kw_only=True):
+class Active(Struct, frozen=True, kw_only=True):
     """Models are ``name@version``; ``at``: Unix seconds of the change; ``previous`` is empty at first."""
 
     model: str

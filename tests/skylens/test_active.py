@@ -2,8 +2,8 @@
 
 import pytest
 
-from app_aws import active
-from app_aws.active import Active, Canary
+from skylens import active
+from skylens.active import Active, Canary
 from skylens.errors import ModelError
 from skylens.fakes import FakeStore
 
