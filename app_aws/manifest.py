@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 
 from skylens.active import Name, Version
+from skylens.decoders import decoder
 from skylens.errors import ModelError
 
 FILE = "model.toml"
@@ -135,6 +136,7 @@ def parse(text: str) -> Manifest:
 def build(raw: dict[str, Any]) -> Manifest:
     """The manifest of such tables. Raises ModelError as ``read`` does."""
     try:
+        decoder(Manifest)
         return msgspec.convert(raw, Manifest)
     except msgspec.ValidationError as error:
         raise ModelError(_sentence(str(error), raw)) from error

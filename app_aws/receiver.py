@@ -1,4 +1,4 @@
-"""Takes requests from the queue, never more than there are free slots, and hands each to a slot's thread."""
+"""Takes requests from the queue, as many as will be worked on at once or very soon, and hands each to a thread."""
 
 import queue
 import threading
@@ -26,8 +26,8 @@ class Receiver:
 
     Threads, owned by the worker, all daemons: ``receiver`` polls until ``stop``, then ends after at most one poll;
     ``image-N`` each take one image from work to deletion until the receiver has ended: as many as may be in flight, of
-    which as many as there are slots work. If any dies, what it held is not deleted and reappears on the queue; the
-    worker sees the dead thread and leaves.
+    which as many as there are slots work, and a few wait for a slot. If any dies, what it held is not deleted and
+    reappears on the queue; the worker sees the dead thread and leaves.
 
     Images received before are worked alone; ``app_aws.suspects`` says how and why.
     """
@@ -101,7 +101,10 @@ class Receiver:
         if self._suspects:
             self._start([self._suspects.pop()])
         elif free := self._tally.free(_LOOK_SECONDS):
-            self._take(self._requests.receive(1 if self._wary else min(free, BATCH), POLL_SECONDS))
+            asked = 1 if self._wary else min(free, BATCH)
+            found = self._requests.receive(asked, POLL_SECONDS)
+            self._tally.supplied(asked, len(found))
+            self._take(found)
 
     def _take(self, found: list[Received]) -> None:
         if not found:
@@ -123,6 +126,7 @@ class Receiver:
 
     def _work(self) -> None:
         while (received := self._jobs.get()) is not None:
+            self._tally.enter()
             slot = _Slot(self._tally, self._clock)
             answered = self._one(received, slot.worked)
             slot.leave(None)

@@ -37,10 +37,10 @@ from skylens.systemd import Notifier
 
 log = logs.get(__name__)
 _SLOTS_PER_CORE = 4
-_ANSWERING, _MOST_ANSWERING = 3, 64
-"""For each slot, how many images more may be in flight, being stored, answered and deleted; and most of these."""
-_REPLY_LINGER, _DELETE_LINGER = 0.01, 0.05
-"""Seconds that a reply and a deletion wait for others, while other images are in work."""
+_BESIDE, _MOST_BESIDE = 6, 128
+"""For each slot, how many images more may be in flight, waiting for it or being answered; and most of these."""
+_REPLY_LINGER, _DELETE_LINGER = 0.04, 0.1
+"""Seconds that a reply and a deletion wait for others, while images wait for a slot."""
 
 
 def run() -> int:
@@ -77,7 +77,7 @@ def _build(
     cores = cpu.cores()
     slots = settings.slots or _SLOTS_PER_CORE * cores
     name = instance or f"{socket.gethostname()}-{os.getpid()}"
-    tally = Tally(slots, clock, slots + min(_ANSWERING * slots, _MOST_ANSWERING))
+    tally = Tally(slots, clock, slots + min(_BESIDE * slots, _MOST_BESIDE))
 
     aws = Aws(settings.region, pool=tally.held + 4)
     queues = SqsQueues(aws.sqs(), aws.sqs_polling())
@@ -90,11 +90,10 @@ def _build(
     state = S3Store(s3, settings.bucket("state"))
     models = _models(settings, state, min(cores, slots), clock)
     requests = queues.named(settings.queue("requests"), settings.visibility_timeout)
-    others = lambda: tally.working() > 0  # noqa: E731 - said once, used twice
     recogniser = Recogniser(
-        requests=GatheredQueue(requests, others, delete_linger=_DELETE_LINGER),
+        requests=GatheredQueue(requests, tally.pressing, delete_linger=_DELETE_LINGER),
         dead=queues.named(settings.queue("requests-dead")),
-        replies=GatheredReplies(queues, others, linger=_REPLY_LINGER),
+        replies=GatheredReplies(queues, tally.pressing, linger=_REPLY_LINGER),
         inputs=bucket_store(s3, aws.session, settings.bucket("input")),
         outputs=bucket_store(s3, aws.session, settings.bucket("output")),
         models=models,

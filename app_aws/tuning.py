@@ -18,6 +18,7 @@ import numpy as np
 from app_aws import manifest as manifests
 from app_aws.engine import Array
 from skylens.clock import Clock
+from skylens.decoders import decoder
 
 FILE = "tuning.json"
 _ROUNDS = 3
@@ -141,6 +142,6 @@ def keep(folder: Path, wanted: str, measured: Measured) -> bool:
 
 def _all(folder: Path) -> Iterator[tuple[str, Measured]]:
     try:
-        yield from msgspec.json.decode((folder / FILE).read_bytes(), type=dict[str, Measured]).items()
+        yield from decoder(dict[str, Measured]).decode((folder / FILE).read_bytes()).items()
     except (OSError, ValueError):
         return

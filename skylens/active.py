@@ -6,6 +6,7 @@ from typing import Annotated
 import msgspec
 from msgspec import Meta
 
+from skylens.decoders import decoder
 from skylens.errors import ModelError
 from skylens.messages import Struct, encode
 from skylens.store import Store
@@ -54,6 +55,7 @@ class Active(Struct, frozen=True, kw_only=True):
 def parse(model_id: str) -> tuple[str, str]:
     """Name and version. Raises ModelError unless it is ``name@version``."""
     name, _, version = model_id.partition("@")
+    decoder(_Id)
     try:
         msgspec.convert({"name": name, "version": version}, _Id)
     except msgspec.ValidationError as error:
@@ -67,7 +69,7 @@ def read(store: Store) -> tuple[Active | None, str | None]:
     if found is None:
         return None, None
     try:
-        return msgspec.json.decode(found.data, type=Active), found.etag
+        return decoder(Active).decode(found.data), found.etag
     except (msgspec.DecodeError, ModelError, UnicodeError) as error:
         raise ModelError(f"{KEY} in the state bucket cannot be read: {error}") from error
 

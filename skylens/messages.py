@@ -10,6 +10,7 @@ from typing import Literal, TypeVar
 
 import msgspec
 
+from skylens.decoders import decoder
 from skylens.errors import MessageError, SkylensError, by_code
 
 VERSION = 1
@@ -202,7 +203,7 @@ def encode(value: object) -> bytes:
 def decode(kind: type[_Any], data: bytes | str) -> _Any:
     """Read JSON as ``kind``. Raises MessageError naming the field that is wrong."""
     try:
-        return msgspec.json.decode(data, type=kind)
+        return decoder(kind).decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
         raise MessageError(f"not a {kind.__name__}: {error}") from error
 

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import msgspec
 
+from skylens.decoders import decoder
 from skylens.errors import SettingsError
 from skylens.local import folder
 
@@ -58,6 +59,6 @@ def write(path: Path, state: State) -> None:
 def read(path: Path) -> State | None:
     """The state, or None when there is no such file (any more)."""
     try:
-        return msgspec.json.decode(path.read_bytes(), type=State)
+        return decoder(State).decode(path.read_bytes())
     except FileNotFoundError:
         return None

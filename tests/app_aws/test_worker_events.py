@@ -61,6 +61,8 @@ def test_turning_busy_is_told_at_once_with_what_was_done(setting):
     one.events.say("ready")
     until(lambda: one.kinds() == ["ready"])
     one.tally.take(3)
+    one.tally.enter()
+    one.tally.enter()
     one.tally.leave(0.5)
     one.tally.give_back(answered=True)
     one.tally.leave(None)
@@ -95,6 +97,7 @@ def test_only_a_heartbeat_tells_the_cpu_and_only_that_since_the_event_before(set
 def test_each_service_time_is_told_once(setting):
     one = setting()
     one.tally.take(1)
+    one.tally.enter()
     one.tally.leave(0.25)
     one.tally.give_back(answered=True)
     one.events.say("ready")

@@ -88,6 +88,7 @@ class PrivateSide:
             "skylens_api_keys": [f"tests:{hashlib.sha256(KEY.encode()).hexdigest()}"],
             "skylens_smoke_key": KEY,
             "skylens_settings": {"visibility_timeout": 10},
+            "skylens_web_settings": {"cache_mib": 0},  # every image is to be work
             "skylens_scaler_settings": {"expected_boot_seconds": 5, "scale_in_seconds": 60, "tick_seconds": 3},
             "skylens_build": str(BUILD),
             "skylens_maximum": 2,

@@ -11,6 +11,10 @@ from workers_account import Workers, inventory
 pytestmark = pytest.mark.nightly
 
 RELEASE = "0.1.0-abc"
+LAUNCHER = b"""#!/bin/sh
+echo 0.1.0
+[ "$1 $2" != "models tune" ] || echo "{}" >"$3/tuning.json"
+"""
 OLD = [f"alpha-worker-old-{number}" for number in range(4)]
 
 
@@ -40,10 +44,10 @@ def baked(tmp_path_factory):
 
 
 def archive(folder):
-    """A release that says its version."""
+    """A release that says its version, and tunes a model at once."""
     path = folder / "release.tar.gz"
     with tarfile.open(path, "w:gz") as tar:
-        for name, text in (("bin/skylens", b"#!/bin/sh\necho 0.1.0\n"), ("lib/skylens/__pycache__/x.pyc", b"")):
+        for name, text in (("bin/skylens", LAUNCHER), ("lib/skylens/__pycache__/x.pyc", b"")):
             entry = tarfile.TarInfo(name)
             entry.size, entry.mode = len(text), 0o755
             tar.addfile(entry, io.BytesIO(text))
@@ -147,6 +151,7 @@ def test_the_image_has_the_release_the_model_and_what_cannot_be_told_at_launch(b
     said = subprocess.check_output([machine / "opt" / "current" / "bin" / "skylens"], text=True)
     assert said == "0.1.0\n"
     assert (machine / "opt" / "models" / "tiny" / "model.onnx").read_text() == "model.onnx"
+    assert (machine / "opt" / "models" / "tiny" / "tuning.json").is_file()
     lines = (machine / "etc" / "worker.env").read_text().splitlines()
     assert f"SKYLENS_MODEL={machine}/opt/models/tiny" in lines
     assert "AWS_ENDPOINT_URL_SQS=http://sqs.example" in lines
