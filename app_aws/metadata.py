@@ -1,8 +1,12 @@
 """The instance metadata service, IMDSv2: this instance's id, what it was told at launch, whether it is to leave."""
 
 import re
+from collections.abc import Callable, Mapping
+from http import HTTPStatus
 
-import httpx2
+import urllib3
+from urllib3 import exceptions
+from urllib3.exceptions import HTTPError
 
 from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
@@ -10,20 +14,37 @@ from skylens.instances import DRAINING, RESIDENT
 
 ENDPOINT = "http://169.254.169.254"
 _TOKEN_SECONDS = 21600
-_TIMEOUT = httpx2.Timeout(1.0)
+_TIMEOUT = urllib3.Timeout(1.0)
 """The service is on the machine's own link, and asked again when it is slow."""
 _PATIENCE, _PAUSE = 30.0, 1.0
 """Seconds for which a starting worker asks again, and between two attempts."""
 
 
+Ask = Callable[[str, str, Mapping[str, str]], urllib3.BaseHTTPResponse]
+"""Method, URL and headers to an answer; raises urllib3's HTTPError when there is none."""
+
+
+class StatusError(HTTPError):
+    """An answer that is no success."""
+
+    def __init__(self, status: int) -> None:
+        super().__init__(f"it answered {status}")
+        self.status = status
+
+
+def over_http() -> Ask:
+    """By urllib3, which boto3 has loaded already."""
+    pool = urllib3.PoolManager(timeout=_TIMEOUT, retries=False)
+    return lambda method, url, headers: pool.request(method, url, headers=headers)
+
+
 class Metadata:
     """Used by one thread. Absent metadata (a plain machine, a 404) is an answer, not an error."""
 
-    def __init__(self, endpoint: str, clock: Clock, transport: httpx2.BaseTransport | None = None) -> None:
+    def __init__(self, endpoint: str, clock: Clock, ask: Ask | None = None) -> None:
         """``endpoint``: empty for the usual one, which a plain machine lacks; any other one must answer."""
         self._endpoint, self._must = endpoint or ENDPOINT, bool(endpoint)
-        self._http = httpx2.Client(base_url=self._endpoint, timeout=_TIMEOUT, trust_env=False, transport=transport)
-        self._clock = clock
+        self._ask, self._clock = ask or over_http(), clock
         self._token, self._renew_at = "", 0.0
         self._resident: str | None = None
 
@@ -34,7 +55,7 @@ class Metadata:
         """
         try:
             found = self._patiently("/latest/meta-data/instance-id")
-        except httpx2.HTTPError as error:
+        except HTTPError as error:
             if self._must or not _absent(error):
                 raise self._silent(error) from error
             return None
@@ -46,11 +67,11 @@ class Metadata:
         """The settings given at launch. Raises SettingsError on a bad line, UnavailableError without an answer."""
         try:
             text = self._patiently("/latest/user-data")
-        except httpx2.HTTPError as error:
+        except HTTPError as error:
             raise self._silent(error) from error
         return parse_user_data(text or "")
 
-    def _silent(self, error: httpx2.HTTPError) -> UnavailableError:
+    def _silent(self, error: HTTPError) -> UnavailableError:
         return UnavailableError(f"the instance metadata at {self._endpoint} cannot be read: {error}")
 
     def _patiently(self, path: str) -> str | None:
@@ -59,7 +80,7 @@ class Metadata:
         while True:
             try:
                 return self._get(path)
-            except httpx2.HTTPError as error:
+            except HTTPError as error:
                 if not _passing(error) or self._clock.ticks() >= until:
                     raise
             self._clock.sleep(_PAUSE)
@@ -75,43 +96,54 @@ class Metadata:
             if self._get("/latest/meta-data/autoscaling/target-lifecycle-state") == "Terminated":
                 return "autoscaling"
             state = self._get("/latest/meta-data/tags/instance/skylens:state")
-        except httpx2.HTTPError:
+        except HTTPError:
             return self._resident
         self._resident = RESIDENT if state == RESIDENT else None
         return DRAINING if state == DRAINING else self._resident
 
     def _get(self, path: str) -> str | None:
-        """The text at ``path``, or None where there is none. Raises httpx2.HTTPError when the service fails."""
-        answer = self._http.get(path, headers=self._fresh_token())
-        if answer.status_code == httpx2.codes.UNAUTHORIZED:
+        """The text at ``path``, or None where there is none. Raises HTTPError when the service fails."""
+        url = self._endpoint + path
+        answer = self._ask("GET", url, self._fresh_token())
+        if answer.status == HTTPStatus.UNAUTHORIZED:
             self._renew_at = 0.0
-            answer = self._http.get(path, headers=self._fresh_token())
-        if answer.status_code == httpx2.codes.NOT_FOUND:
+            answer = self._ask("GET", url, self._fresh_token())
+        if answer.status == HTTPStatus.NOT_FOUND:
             return None
-        return answer.raise_for_status().text.strip()
+        return _text(answer).strip()
 
     def _fresh_token(self) -> dict[str, str]:
         if self._clock.ticks() >= self._renew_at:
-            answer = self._http.put(
-                "/latest/api/token", headers={"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
-            )
-            self._token = answer.raise_for_status().text
+            wanted = {"X-aws-ec2-metadata-token-ttl-seconds": str(_TOKEN_SECONDS)}
+            self._token = _text(self._ask("PUT", self._endpoint + "/latest/api/token", wanted))
             self._renew_at = self._clock.ticks() + _TOKEN_SECONDS / 2
         return {"X-aws-ec2-metadata-token": self._token}
 
 
-def _passing(error: httpx2.HTTPError) -> bool:
+def _text(answer: urllib3.BaseHTTPResponse) -> str:
+    """Its body. Raises StatusError, and HTTPError for a body that is no text."""
+    if answer.status != HTTPStatus.OK:
+        raise StatusError(answer.status)
+    try:
+        return answer.data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise HTTPError("it answered with bytes that are not UTF-8") from error
+
+
+def _passing(error: HTTPError) -> bool:
     """Whether asking again may help: the service is slow, overloaded or broken, but nobody refused."""
-    if isinstance(error, httpx2.HTTPStatusError):
-        return error.response.is_server_error or error.response.status_code == httpx2.codes.TOO_MANY_REQUESTS
-    return isinstance(error, httpx2.TimeoutException | httpx2.ReadError | httpx2.RemoteProtocolError)
+    if isinstance(error, StatusError):
+        return error.status >= HTTPStatus.INTERNAL_SERVER_ERROR or error.status == HTTPStatus.TOO_MANY_REQUESTS
+    if isinstance(error, exceptions.NewConnectionError):  # which urllib3 counts as a timeout
+        return False
+    return isinstance(error, exceptions.TimeoutError | exceptions.ProtocolError)
 
 
-def _absent(error: httpx2.HTTPError) -> bool:
+def _absent(error: HTTPError) -> bool:
     """Whether it shows that there is no such service: nobody listens there, or something that knows no IMDSv2."""
-    if isinstance(error, httpx2.HTTPStatusError):
-        return error.response.is_client_error and not _passing(error)
-    return isinstance(error, httpx2.ConnectError | httpx2.ConnectTimeout)
+    if isinstance(error, StatusError):
+        return HTTPStatus.BAD_REQUEST <= error.status < HTTPStatus.INTERNAL_SERVER_ERROR and not _passing(error)
+    return isinstance(error, exceptions.NewConnectionError | exceptions.ConnectTimeoutError)
 
 
 def parse_user_data(text: str) -> dict[str, str]:

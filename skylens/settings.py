@@ -36,7 +36,7 @@ ListenAddress = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-
 class Settings(BaseSettings):
     """What every tier needs to find its cloud."""
 
-    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="forbid")
 
     deployment: str = Field("skylens", pattern=r"^[a-z][a-z0-9-]{0,29}$")
     """Prefix of every queue, bucket and tag; two deployments may share an account."""
@@ -154,7 +154,7 @@ class WorkerSettings(Settings):
     """Seconds between two looks at which model is activated in the state bucket; 0 means never: only ``model``."""
     slots: int = Field(0, ge=0, le=256)
     """Images taken at once; 0 means four for each core."""
-    batch_size: int = Field(8, ge=1, le=256)
+    batch_size: int = Field(2, ge=1, le=256)
     """Most images in one call of the model."""
     batch_wait_ms: float = Field(2, ge=0, le=1000)
     """Longest wait in milliseconds for a batch to fill."""

@@ -3,8 +3,9 @@
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-import httpx2
 import pytest
+import urllib3
+from urllib3.exceptions import ConnectTimeoutError, ReadTimeoutError
 
 from app_aws import metadata as metadata_module
 from app_aws.metadata import Metadata, parse_user_data
@@ -16,6 +17,10 @@ PREFIX = "/i-0123"
 TAG = "/latest/meta-data/tags/instance/skylens:state"
 SPOT = "/latest/meta-data/spot/instance-action"
 GROUP = "/latest/meta-data/autoscaling/target-lifecycle-state"
+
+
+READ_TIMEOUT = ReadTimeoutError(None, "/", "slow")
+CONNECT_TIMEOUT = ConnectTimeoutError("nobody")
 
 
 class Service(ThreadingHTTPServer):
@@ -160,25 +165,23 @@ def failing(clock, errors):
     """A client of the usual endpoint that raises each of ``errors``, or answers it as a status, then answers well."""
     answers = iter(errors)
 
-    def answer(request):
+    def ask(method, url, headers):
         error = next(answers, None)
         if isinstance(error, Exception):
             raise error
-        if error:
-            return httpx2.Response(error)
-        return httpx2.Response(200, text="i-0123")
+        return urllib3.HTTPResponse(b"" if error else b"i-0123", status=error or 200)
 
-    return Metadata("", clock.clock(), httpx2.MockTransport(answer))
+    return Metadata("", clock.clock(), ask)
 
 
-@pytest.mark.parametrize("error", [httpx2.ReadTimeout("slow"), httpx2.ConnectTimeout("slow"), 503, 429])
+@pytest.mark.parametrize("error", [READ_TIMEOUT, CONNECT_TIMEOUT, 503, 429])
 def test_a_slow_or_broken_answer_at_boot_is_asked_for_again(clock, error):
     began = clock.now()
     assert failing(clock, [error] * 20).instance_id() == "i-0123"
     assert clock.now() - began == 20
 
 
-@pytest.mark.parametrize("error", [httpx2.ReadTimeout("slow"), 503, 429])
+@pytest.mark.parametrize("error", [READ_TIMEOUT, 503, 429])
 def test_one_that_stays_silent_refuses_to_start(clock, error):
     began = clock.now()
     with pytest.raises(UnavailableError, match=r"169\.254\.169\.254 cannot be read"):
@@ -187,7 +190,7 @@ def test_one_that_stays_silent_refuses_to_start(clock, error):
 
 
 def test_a_machine_whose_network_swallows_the_question_is_a_plain_one(clock):
-    assert failing(clock, [httpx2.ConnectTimeout("nobody")] * 1000).instance_id() is None
+    assert failing(clock, [CONNECT_TIMEOUT] * 1000).instance_id() is None
 
 
 def test_an_endpoint_that_is_set_must_answer(clock, service):
