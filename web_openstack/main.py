@@ -28,7 +28,7 @@ from web_openstack.door import Keys
 from web_openstack.housekeeping import SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.identity import identified
 from web_openstack.refill import Refill
-from web_openstack.replies import ReplyThread
+from web_openstack.replies import HELPERS, ReplyHelper, ReplyThread
 
 log = logs.get(__name__)
 
@@ -141,7 +141,8 @@ def _serve(
     signal.signal(signal.SIGTERM, stop)
     signal.signal(signal.SIGINT, stop)
     beside = threading.Thread(target=internal.serve, name="internal", daemon=True)
-    for thread in (replies, chores, beside):
+    helpers = [ReplyHelper(replies, number) for number in range(1, HELPERS + 1)]
+    for thread in (replies, *helpers, chores, beside):
         thread.start()
     stack.callback(beside.join, 5)
     stack.callback(internal.stop)
@@ -149,7 +150,7 @@ def _serve(
     stack.callback(replies.halt)
     log.info("web.listening", address=public.address, internal=internal.address, node=settings.node_name())
     notifier.ready(f"{settings.node_name()} serves {public.address}")
-    public.serve(deps.drain, settings.drain_seconds, pulse([replies, chores, beside], notifier))
+    public.serve(deps.drain, settings.drain_seconds, pulse([replies, *helpers, chores, beside], notifier))
     log.info("web.stopped")
 
 

@@ -1,5 +1,6 @@
 """Prometheus metrics of the web tier, in their own registry, with closed label sets."""
 
+import threading
 from collections import OrderedDict
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
@@ -36,13 +37,14 @@ class WebMetrics:
 
 
 class ModelMetrics:
-    """What each version of a model answers, and how fast, so that a canary can be compared. One thread calls it.
+    """What each version of a model answers, and how fast, so that a canary can be compared.
 
     The model that was not seen for longest gives its place to a new one, and its figures are gone.
     """
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._seen: OrderedDict[str, None] = OrderedDict()
+        self._lock = threading.Lock()
         self.results = Counter("skylens_web_results", "Images recognised by each model", ["model"], registry=registry)
         self.seconds = Histogram(
             "skylens_web_service_seconds",
@@ -61,7 +63,10 @@ class ModelMetrics:
 
     def note(self, result: Result) -> None:
         """Count one answer."""
-        model = f"{result.model.name}@{result.model.version}"
+        with self._lock:
+            self._note(result, f"{result.model.name}@{result.model.version}")
+
+    def _note(self, result: Result, model: str) -> None:
         self._seen[model] = None
         self._seen.move_to_end(model)
         if len(self._seen) > MODELS:

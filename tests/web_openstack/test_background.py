@@ -12,7 +12,7 @@ from web_openstack.admission import Admission, predict
 from web_openstack.deadletters import DeadLetters
 from web_openstack.housekeeping import ASTRAY, FORGOTTEN, SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.metrics import WebMetrics
-from web_openstack.replies import ReplyThread
+from web_openstack.replies import ReplyHelper, ReplyThread
 
 ASYNC = {"Content-Type": "image/png", "Prefer": "respond-async"}
 
@@ -241,6 +241,45 @@ def test_one_answer_that_breaks_the_door_does_not_keep_the_others(web, monkeypat
     queue.send(encode(web.reply(request)))
     thread.poll(0)
     assert (queue.messages, web.deps.jobs.demand.snapshot().outstanding) == ({}, 0)
+
+
+def many_replies(web, count):
+    """So many answers in a reply queue."""
+    queue, thread = replies_of(web)
+    for number in range(count):
+        web.client.simulate_post("/v1/images", body=picture(size=(number + 1, 1)), headers=ASYNC)
+    for request in web.taken():
+        queue.send(encode(web.reply(request)))
+    return queue, thread
+
+
+def test_helpers_work_until_a_receive_is_not_full(web):
+    queue, thread = many_replies(web, 25)
+    helper = ReplyHelper(thread, 1)
+    thread.many.set()
+    left = []
+    while thread.many.is_set():
+        helper.help()
+        left.append(len(queue.messages))
+    assert left == [15, 5, 0]
+    assert web.deps.jobs.demand.outstanding() == 0
+
+
+def test_helpers_leave_trouble_to_the_reply_thread(web):
+    queue, thread = many_replies(web, 12)
+    queue.script.fail("receive", aws_error("ServiceUnavailable", 503))
+    thread.many.set()
+    ReplyHelper(thread, 1).help()
+    assert (thread.many.is_set(), thread.in_touch(), len(queue.messages)) == (False, True, 12)
+
+
+def test_a_full_receive_calls_them(web):
+    _queue, thread = many_replies(web, 10)
+    thread.start()
+    assert thread.many.wait(10)
+    thread.halt()
+    thread.join(30)
+    assert web.deps.jobs.demand.outstanding() == 0
 
 
 def test_a_reply_queue_that_vanished_is_made_again(web):
