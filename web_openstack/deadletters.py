@@ -17,6 +17,10 @@ from web_openstack.metrics import WebMetrics
 log = logs.get(__name__)
 
 
+PREFIX = "dead/"
+UNREADABLE = "unreadable/"
+
+
 class DeadLetter(Struct, frozen=True, kw_only=True):
     """``at``: Unix seconds when it was set aside; ``body``: the message as it was; ``reason``: for people."""
 
@@ -47,11 +51,11 @@ class DeadLetters:
             request = read(Request, message.body)
         except MessageError as unreadable:
             log.exception("dead.unreadable")
-            self._keep(f"dead/unreadable/{message.sent:.3f}", unreadable.detail, message.body)
+            self._keep(f"{PREFIX}{UNREADABLE}{message.sent:.3f}", unreadable.detail, message.body)
             return
         place = f"{request.tenant}/{request.id}"
         error: SkylensError = PoisonImageError()
-        self._keep(f"dead/{place}", error.detail, message.body)
+        self._keep(PREFIX + place, error.detail, message.body)
         reply = Reply(id=request.id, tenant=request.tenant, name=request.name, failure=Failure.of(error))
         if self.outputs.put_if(f"{place}.json", encode(reply), "application/json", etag=None):
             log.error("dead.letter", id=request.id, tenant=request.tenant, name=request.name)

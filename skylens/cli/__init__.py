@@ -12,6 +12,7 @@ COMMANDS = {
     "up": "run the whole system on this machine, with an embedded cloud",
     "classify": "send images to a running service and show what is in them",
     "status": "show the queue, the fleet and the demand of a running service",
+    "dead": "list, show, retry and drop requests that no worker survived",
     "models": "list, add, verify, quantise and activate models",
     "settings": "list every setting with its default and meaning",
     "web": "run the web tier",
@@ -22,6 +23,7 @@ COMMANDS = {
 ROOMS = {
     "web": "web_openstack.main",
     "worker": "app_aws.main",
+    "dead": "web_openstack.dead_cli",
     "models": "app_aws.models_cli",
     "scaler": "autoscaler.main",
     "simulate": "autoscaler.simulate",

@@ -1,0 +1,74 @@
+"""Records of requests that no worker survived: found, queued anew, put away."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import msgspec
+
+from skylens.clock import Clock
+from skylens.errors import MessageError, PoisonImageError, SkylensError, UnknownJobError
+from skylens.messages import Reply, Request, decode, encode_request, read
+from skylens.queues import Queue
+from skylens.store import Store
+from web_openstack.deadletters import PREFIX, UNREADABLE, DeadLetter
+
+
+@dataclass(frozen=True)
+class DeadRecords:
+    """A letter's name is ``tenant/id``. Every method raises AWS's errors."""
+
+    state: Store
+    inputs: Store
+    outputs: Store
+    requests: Queue
+    clock: Clock
+    retention: float
+    """Seconds that results are kept."""
+
+    def all(self) -> Iterator[tuple[str, DeadLetter]]:
+        """Each record with its name."""
+        for key in self.state.keys(PREFIX):
+            held = self.state.get(key)
+            if held is not None:
+                yield key.removeprefix(PREFIX), decode(DeadLetter, held.data)
+
+    def get(self, name: str) -> DeadLetter:
+        """Raises UnknownJobError."""
+        held = self.state.get(PREFIX + name)
+        if held is None:
+            raise UnknownJobError(f"there is no dead letter {name!r}; `skylens dead list` names them")
+        return decode(DeadLetter, held.data)
+
+    def drop(self, name: str) -> None:
+        """Put one away. Raises UnknownJobError."""
+        self.get(name)
+        self.state.delete(PREFIX + name)
+
+    def retry(self, name: str) -> None:
+        """Queue a request anew, to be worked alone. Raises SkylensError when that would lead to nothing.
+
+        First the failed outcome goes, or the new one could not take its place; then the request is sent; then the
+        record goes. After a crash between any two of them the same call does the rest.
+        """
+        letter = self.get(name)
+        if name.startswith(UNREADABLE):
+            raise MessageError("no release here can read it; `skylens dead show` prints it")
+        request, now = read(Request, letter.body), self.clock.now()
+        if now - request.received > self.retention:
+            raise UnknownJobError("it is older than results are kept, so nobody could fetch its answer")
+        if not request.data and self.inputs.size(request.key) is None:
+            raise UnknownJobError(f"its image, {request.key} in the input bucket, is gone")
+        self._make_room(f"{request.tenant}/{request.id}.json")
+        anew = msgspec.structs.replace(request, suspect=True, deadline=now + self.retention)
+        self.requests.send(encode_request(anew))
+        self.state.delete(PREFIX + name)
+
+    def _make_room(self, outcome: str) -> None:
+        """Take away what its client was told. Raises SkylensError when that was an answer."""
+        held = self.outputs.get(outcome)
+        if held is None:
+            return
+        failure = read(Reply, held.data).failure
+        if failure is None or failure.code != PoisonImageError.code:
+            raise SkylensError("it was answered all the same; drop it")
+        self.outputs.delete(outcome)
