@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
 
-.PHONY: run ansible test test-openstack nightly lint bench soak lock clean
+.PHONY: run ansible test test-openstack nightly lint bench bench-parts soak lock clean
 
 run: $(VENV)/.local ## the whole local cloud
 	@$(BIN)/skylens up
@@ -32,8 +32,12 @@ lint: $(VENV)/.dev
 	@cd playbooks && PATH="$(CURDIR)/$(BIN):$$PATH" ansible-lint
 	@cd playbooks && ../$(BIN)/ansible-playbook --syntax-check -i inventories/example $$(ls *.yml | grep -v requirements)
 
-bench: $(VENV)/.dev ## measurements; each script prints medians and ratios
-	@failed=0; for script in bench/*.py; do echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $$failed
+bench: $(VENV)/.dev ## one table: limit, engine, worker, whole system, and its peers; half an hour and 2 GB the first time
+	@$(BIN)/python bench/peers.py $(ARGS)
+
+bench-parts: $(VENV)/.dev ## every other measurement; each script prints medians and ratios
+	@failed=0; for script in $(filter-out bench/peers.py,$(wildcard bench/*.py)); do \
+		echo "== $$script"; $(BIN)/python $$script || failed=1; done; exit $$failed
 
 soak: $(VENV)/.dev ## the long runs
 	@$(BIN)/pytest -m soak -s $(ARGS)

@@ -141,12 +141,12 @@ def main() -> None:
     there = SHARED / "images"
     images = photographs(args.images or (there if there.is_dir() else None))
     with tempfile.TemporaryDirectory() as scratch:
-        folders = args.model or [registry.BUNDLED / "cifar10", *_others(Path(scratch))]
+        folders = args.model or [registry.BUNDLED / "cifar10", *others(Path(scratch))]
         for folder in folders:
             compare(folder, images, args.batch, args.wait)
 
 
-def _others(scratch: Path) -> list[Path]:
+def others(scratch: Path) -> list[Path]:
     """The larger models that lie beside the checkout, installed for the moment."""
     found, labels = [], SHARED / "models" / "imagenet1k_labels.txt"
     for name, options in MODELS.items():

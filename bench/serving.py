@@ -31,7 +31,7 @@ from typing import NamedTuple
 import httpx2
 import psutil
 import uuid_utils.compat
-from engine import SHARED, _others, limit, photographs, timed
+from engine import SHARED, Cost, limit, others, photographs, timed
 
 from app_aws import cpu, registry
 from skylens.aws import Aws
@@ -133,24 +133,30 @@ def answers(queue, count: int) -> float:  # noqa: ANN001 - any queue
     return time.perf_counter() - began
 
 
+def worker_cost(world: World, images: Sequence[bytes], kind: str) -> Cost:
+    """Of a worker by itself, against queues that are full."""
+    name = f"{DEPLOYMENT}-replies-bench"
+    replies = world.queues.ensure(name, {}, 3600)
+    with world.worker() as process:
+        world.fill(images[:16], name, inline=INLINE[kind])
+        answers(replies, 16)
+        process.suspend()
+        world.fill(images, name, inline=INLINE[kind])
+        began = used(process)
+        process.resume()
+        took = answers(replies, len(images))
+        return Cost((used(process) - began) * 1000 / len(images), took * 1000 / len(images))
+
+
 def worker_table(world: World, images: Sequence[bytes], rounds: int, folder: Path) -> None:
     cores = cpu.cores()
     bare = limit(folder, registry.load(folder).manifest.input, cores)
     bare(images[:8])
-    replies = world.queues.ensure(f"{DEPLOYMENT}-replies-bench", {}, 3600)
     costs: dict[str, list[float]] = {"limit": [], "plain": [], "fast": []}
     for _ in range(rounds):
         costs["limit"].append(timed(bare, images)[0].cpu)
         for kind in ("plain", "fast"):
-            with world.worker() as process:
-                world.fill(images[:16], "bench-replies-bench", inline=INLINE[kind])
-                answers(replies, 16)
-                process.suspend()
-                world.fill(images, "bench-replies-bench", inline=INLINE[kind])
-                began = used(process)
-                process.resume()
-                answers(replies, len(images))
-                costs[kind].append((used(process) - began) * 1000 / len(images))
+            costs[kind].append(worker_cost(world, images, kind).cpu)
     print(f"\nworker: {len(images)} images a round, {rounds} rounds; ms of CPU an image")
     for kind, found in costs.items():
         share = statistics.median(one / other for one, other in zip(costs["limit"], found, strict=True))
@@ -331,7 +337,7 @@ def main() -> None:
     images = photographs(args.images or (there if there.is_dir() else None), quality=75)
     images = list(itertools.islice(itertools.cycle([one for one in images if len(one) <= INLINE["fast"]]), args.count))
     with tempfile.TemporaryDirectory() as name:
-        folder = args.model or next(iter(_others(Path(name))), registry.BUNDLED / "cifar10")
+        folder = args.model or next(iter(others(Path(name))), registry.BUNDLED / "cifar10")
         size = statistics.median(map(len, images)) / 1024
         print(f"{folder.name}, JPEG files of {size:.0f} KiB, {cpu.cores()} cores")
         with Emulators(Options(deployment=DEPLOYMENT, web_nodes=0), logs=Path(name)) as cloud:
