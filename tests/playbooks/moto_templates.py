@@ -1,9 +1,12 @@
-"""moto's launch templates and images, put right where a second run of a playbook would see a change, or fail.
+"""moto's launch templates, images and groups, put right where a second run of a playbook would see a change, or fail.
 
 - A launch template's own tags are not part of its first version. (moto: they are.)
 - CreateImage tags the snapshot as it is told to. (moto: it is not implemented.)
+- An update of a group that says nothing of what it launches changes nothing of that. (moto: its mixed instances policy
+  is gone.)
 """
 
+from moto.autoscaling.models import FakeAutoScalingGroup
 from moto.ec2.models import EC2Backend
 
 
@@ -32,7 +35,25 @@ def with_snapshot_tags(create):
     return create_image
 
 
+def keeping_policy(update):
+    """``FakeAutoScalingGroup.update``."""
+
+    def keep(group, *, launch_config_name, launch_template, mixed_instances_policy=None, **rest):
+        if not (launch_config_name or launch_template):
+            mixed_instances_policy = mixed_instances_policy or group.mixed_instances_policy
+        update(
+            group,
+            launch_config_name=launch_config_name,
+            launch_template=launch_template,
+            mixed_instances_policy=mixed_instances_policy,
+            **rest,
+        )
+
+    return keep
+
+
 def install():
     """Replace moto's own."""
+    FakeAutoScalingGroup.update = keeping_policy(FakeAutoScalingGroup.update)
     EC2Backend.create_launch_template = without_own_tags(EC2Backend.create_launch_template)
     EC2Backend.create_image = with_snapshot_tags(EC2Backend.create_image)

@@ -71,7 +71,7 @@ def test_a_node_that_does_not_get_healthy_goes_back_and_says_why(node):
     assert node.play("deploy.yml")[:2] == (0, {"localhost": 0, "node-1": 0})
 
 
-@pytest.mark.parametrize("task", ["Point at the release", "Certificate, configuration", "Let the proxy read them"])
+@pytest.mark.parametrize("task", ["Write what is not there yet", "Point at the release", "Let the proxy read them"])
 def test_a_play_that_was_killed_is_made_good_by_the_next(node, task):
     other = extra(skylens_web_settings={"rate_limit": f"{10 + len(task)}/second"})
     node.kill_play_at(task, "deploy.yml", *other)

@@ -245,6 +245,7 @@ def test_another_fleet_takes_the_place_of_the_one_before(made):
     (group,) = autoscaling.describe_auto_scaling_groups(AutoScalingGroupNames=[WORKERS])["AutoScalingGroups"]
     assert group["NewInstancesProtectedFromScaleIn"]
     assert "AlarmNotification" in {each["ProcessName"] for each in group["SuspendedProcesses"]}
-    assert made.play("aws_fleet", extra={**extra, "skylens_fleet": "asg"}).stats["localhost"]["changed"] == 0
+    again = made.play("aws_fleet", extra={**extra, "skylens_fleet": "asg"})
+    assert again.stats["localhost"]["changed"] == 0, again.output
     made.play("aws_fleet", extra={**extra, "skylens_fleet": "ec2"})
     assert not {one for one in inventory(made.client) if one.startswith(("group:", "alarm:"))}
