@@ -87,8 +87,7 @@ def setting():
         one.worker.leave("SIGTERM")
         if one.thread.ident:
             one.thread.join(20)
-            one.batcher.stop(10)
-        for thread in [*one.parts.receiver.threads, *one.batcher.threads, one.parts.leases.thread]:
+        for thread in [*one.parts.receiver.threads, one.parts.leases.thread]:
             if thread.ident:
                 thread.join(10)
                 assert not thread.is_alive()
