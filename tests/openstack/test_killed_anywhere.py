@@ -84,10 +84,10 @@ def different(found, wanted):
 
 
 def private_side(cloud):
-    """What there is in OpenStack, without ids, and addresses out of a pool."""
+    """What there is in OpenStack, without ids, addresses out of a pool, and what is random in a credential's name."""
     found = inventory(cloud)
     return {
-        kind: sorted(re.sub(r"^[\d.]+ | ?[0-9a-f-]{32,36}$", "", name) for name in names)
+        kind: sorted(re.sub(r"^[\d.]+ |(-[0-9a-f]{12})? ?[0-9a-f-]{32,36}$", "", name) for name in names)
         for kind, names in found.items()
     }
 
