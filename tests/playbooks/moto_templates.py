@@ -38,16 +38,11 @@ def with_snapshot_tags(create):
 def keeping_policy(update):
     """``FakeAutoScalingGroup.update``."""
 
-    def keep(group, *, launch_config_name, launch_template, mixed_instances_policy=None, **rest):
-        if not (launch_config_name or launch_template):
-            mixed_instances_policy = mixed_instances_policy or group.mixed_instances_policy
-        update(
-            group,
-            launch_config_name=launch_config_name,
-            launch_template=launch_template,
-            mixed_instances_policy=mixed_instances_policy,
-            **rest,
-        )
+    def keep(group, **given):
+        before = group.mixed_instances_policy
+        update(group, **given)
+        if not any(given.get(name) for name in ("launch_config_name", "launch_template", "mixed_instances_policy")):
+            group.mixed_instances_policy = before
 
     return keep
 
