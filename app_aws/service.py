@@ -39,7 +39,7 @@ log = logs.get(__name__)
 _SLOTS_PER_CORE = 4
 _BESIDE, _MOST_BESIDE = 6, 128
 """For each slot, how many images more may be in flight, waiting for it or being answered; and most of these."""
-_REPLY_LINGER, _DELETE_LINGER = 0.1, 0.25
+_REPLY_LINGER, _DELETE_LINGER = 0.04, 0.1
 """Seconds that a reply and a deletion wait for others, while images wait for a slot."""
 
 
@@ -126,7 +126,7 @@ def _models(settings: WorkerSettings, state: Store, calls: int, clock: Clock) ->
                 return engine.infer(batch)
 
         size = settings.batch_size if "batch_size" in settings.model_fields_set else choice.batch
-        return Serving(engine, Batcher(infer, size, settings.batch_wait_ms, calls=min(calls, choice.calls)))
+        return Serving(engine, Batcher(infer, size, settings.batch_wait_ms, threads=min(calls, choice.calls)))
 
     usual = tuning.safe(calls, settings.batch_size)
 

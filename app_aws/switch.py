@@ -1,7 +1,8 @@
 """Which model answers which request, and how a worker goes from one version to the next without losing an image."""
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Protocol
 
 from app_aws.batcher import Batcher
@@ -16,13 +17,15 @@ from skylens.store import Store
 log = logs.get(__name__)
 _FIRST, _MOST = 5.0, 300.0
 """Seconds until a version that could not be put to work is tried again: first, doubled each time, and at most."""
+_GOODBYE = 5.0
 
 
 class Serving:
-    """A model at work, behind the batcher that feeds it. It goes when nobody refers to it: its last request is done."""
+    """A model at work, with the batcher that feeds it. ``users``: requests that have picked it and are not done."""
 
     def __init__(self, engine: Engine, batcher: Batcher) -> None:
-        self.engine, self.infer = engine, batcher.infer
+        self.engine, self.batcher, self.users = engine, batcher, 0
+        self.submit = batcher.submit
 
     @property
     def id(self) -> str:
@@ -37,7 +40,7 @@ class Models(Protocol):
         ...
 
     def load(self, model_id: str) -> Serving:
-        """A version made ready. Raises ModelError, and AWS's errors."""
+        """A version made ready, its batcher not yet started. Raises ModelError, and AWS's errors."""
         ...
 
 
@@ -89,7 +92,7 @@ class Switch:
 
     Thread ``models``: owned by the worker, a daemon. Each ``seconds`` it asks what is wanted, makes a new version
     ready beside the old one, and then swaps them in one assignment: a request works with the model that it picked, to
-    its end, and an old one goes with its last request. A version that cannot be put to work is logged and
+    its end, and an old one goes when its last request is done. A version that cannot be put to work is logged and
     tried again later, after 5 seconds, then 10, up to 5 minutes; what worked goes on working. The thread outlives
     whatever a look raises. If it dies all the same, the worker would stay on its version for ever, so that counts as
     broken and the worker leaves; its images are not disturbed.
@@ -101,6 +104,7 @@ class Switch:
         self._canary: Serving | None = None
         self._wanted: Active | None = None
         self._models, self._clock, self._seconds = models, clock, seconds
+        self._retired: list[Serving] = []
         self._troubles: dict[str, tuple[int, float]] = {}
         """By model that could not be put to work: how often in a row, and the tick of the next try."""
         self._lock = threading.Lock()
@@ -108,25 +112,40 @@ class Switch:
         self._thread = threading.Thread(target=self._run, name="models", daemon=True)
 
     def start(self) -> None:
+        self._main.batcher.start()
         log.info("model.at_work", model=self._main.id)
         if self._seconds:
             self._thread.start()
 
     def dead(self) -> list[str]:
         """Names of the threads that should live and do not."""
-        return [self._thread.name] if self._thread.ident and not self._thread.is_alive() else []
+        with self._lock:
+            at_work = [self._main, *([self._canary] if self._canary else [])]
+            threads = [self._thread, *(thread for one in at_work for thread in one.batcher.threads)]
+            return [thread.name for thread in threads if thread.ident and not thread.is_alive()]
 
     def stop(self, timeout: float) -> None:
-        """Look no more; a look under way is waited for, at most ``timeout`` seconds."""
+        """Look no more, and let what was submitted be finished, for at most ``timeout`` seconds each."""
         self._stopping.set()
         if self._thread.ident:
             self._thread.join(timeout)
+        with self._lock:
+            ending = [self._main, *([self._canary] if self._canary else []), *self._retired]
+        for one in ending:
+            one.batcher.stop(timeout)
 
-    def pick(self, request_id: str) -> Serving:
-        """The model for this request: the same one again for a repeated delivery."""
+    @contextmanager
+    def pick(self, request_id: str) -> Iterator[Serving]:
+        """The model for this request, held until the block ends: the same one again for a repeated delivery."""
         with self._lock:
             canary = self._wanted.canary if self._wanted else None
-            return self._canary if self._canary and canary and canary.takes(request_id) else self._main
+            chosen = self._canary if self._canary and canary and canary.takes(request_id) else self._main
+            chosen.users += 1
+        try:
+            yield chosen
+        finally:
+            with self._lock:
+                chosen.users -= 1
 
     def _run(self) -> None:
         while not self._stopping.is_set():
@@ -142,6 +161,7 @@ class Switch:
 
     def look(self) -> None:
         """Ask what is wanted, and bring it about as far as that goes. Raises what asking raises."""
+        self._dismiss()
         wanted = self._models.wanted()
         if wanted is None:
             return
@@ -168,12 +188,14 @@ class Switch:
             log.warning("model.not_loaded", model=model_id, error=said, retry_seconds=pause, at_work=self._main.id)
             return None
         self._troubles.pop(model_id, None)
+        found.batcher.start()
         return found
 
     def _put(self, wanted: Active, main: Serving, canary: Serving | None) -> None:
-        """The swap."""
+        """The swap. What is no longer wanted is retired."""
         with self._lock:
-            before = self._main.id
+            before = [one for one in (self._main, self._canary) if one]
+            self._retired += [one for one in before if one is not main and one is not canary]
             changed = (main, canary) != (self._main, self._canary) or wanted != self._wanted
             self._wanted, self._main, self._canary = wanted, main, canary
         if changed:
@@ -182,5 +204,13 @@ class Switch:
                 model=main.id,
                 canary=canary.id if canary else "",
                 share=wanted.canary.share if wanted.canary and canary else 0.0,
-                before=before,
+                before=before[0].id,
             )
+
+    def _dismiss(self) -> None:
+        """Let go of retired models that no request uses any more."""
+        with self._lock:
+            done = [one for one in self._retired if one.users == 0]
+            self._retired = [one for one in self._retired if one.users]
+        for one in done:
+            one.batcher.stop(_GOODBYE)

@@ -9,8 +9,8 @@ while the outcome is being stored (docs/decisions/0014-fast-path.md).
 
 import hashlib
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
-from contextlib import contextmanager
+from concurrent.futures import Executor, Future
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -34,19 +34,19 @@ class Replies(Protocol):
 
 
 class Picked(Protocol):
-    """A model at work: ``infer`` gives the probabilities of a prepared image."""
+    """A model at work: ``submit`` gives a prepared image to its batcher."""
 
     @property
     def engine(self) -> Engine: ...
 
-    def infer(self, image: Array) -> Array: ...
+    def submit(self, image: Array) -> "Future[Array]": ...
 
 
 class Models(Protocol):
     """Which model answers which request."""
 
-    def pick(self, request_id: str) -> Picked:
-        """The model for this request, from its preparation to its result."""
+    def pick(self, request_id: str) -> AbstractContextManager[Picked]:
+        """The model for this request, held from its preparation to its result."""
         ...
 
 
@@ -196,12 +196,12 @@ class Recogniser:
         digest = hashlib.sha256(data).hexdigest()
         if request.digest and digest != request.digest.lower():
             raise UndecodableImageError("The stored image is not the one that was sent: its SHA-256 differs")
-        picked = self.models.pick(request.id)
-        with watch.stage("decode"):
-            prepared = picked.engine.prepare(data)
-        with watch.stage("infer"):
-            probabilities = picked.infer(prepared)
-        return picked.engine.model, top(probabilities, picked.engine.labels, request.top), digest
+        with self.models.pick(request.id) as picked:
+            with watch.stage("decode"):
+                prepared = picked.engine.prepare(data)
+            with watch.stage("infer"):
+                probabilities = picked.submit(prepared).result()
+            return picked.engine.model, top(probabilities, picked.engine.labels, request.top), digest
 
     def _fetch(self, key: str, watch: Stopwatch) -> bytes:
         with watch.stage("fetch"):

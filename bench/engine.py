@@ -65,12 +65,13 @@ def limit(folder: Path, wanted: Input, cores: int) -> Callable[[Sequence[bytes]]
 
 def engine(loaded: OnnxEngine, cores: int, size: int, wait: float) -> Callable[[Sequence[bytes]], list[int]]:
     """As ``service`` wires it, without queues and buckets."""
-    batcher = Batcher(loaded.infer, size, wait, calls=cores)
+    batcher = Batcher(loaded.infer, size, wait, threads=cores)
+    batcher.start()
     pool = ThreadPoolExecutor(SLOTS_PER_CORE * cores)
     numbers = {label: number for number, label in reversed(list(enumerate(loaded.labels)))}
 
     def one(data: bytes) -> int:
-        return numbers[top(batcher.infer(loaded.prepare(data)), loaded.labels, 5)[0].label]
+        return numbers[top(batcher.submit(loaded.prepare(data)).result(), loaded.labels, 5)[0].label]
 
     return lambda images: list(pool.map(one, images))
 

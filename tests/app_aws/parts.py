@@ -4,6 +4,7 @@ import hashlib
 import threading
 import time
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -62,12 +63,11 @@ class OneModel:
     """Picks the same model for each request."""
 
     engine: FakeEngine
+    submit: object
 
+    @contextmanager
     def pick(self, request_id):
-        return self
-
-    def infer(self, image):
-        return self.engine.infer([image])[0]
+        yield self
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Bench:
             replies=self.queues,
             inputs=self.inputs,
             outputs=self.outputs,
-            models=models or OneModel(self.engine),
+            models=models or OneModel(self.engine, self.at_once),
             instance="i-1",
             clock=self.clock,
             stores=self,
@@ -104,6 +104,14 @@ class Bench:
         try:
             done.set_result(call(*arguments))
         except BaseException as error:  # noqa: BLE001 - a kill too
+            done.set_exception(error)
+        return done
+
+    def at_once(self, image):
+        done = Future()
+        try:
+            done.set_result(self.engine.infer([image])[0])
+        except RuntimeError as error:
             done.set_exception(error)
         return done
 

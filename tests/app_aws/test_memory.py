@@ -17,7 +17,8 @@ from app_aws.engine import top
 
 memory.keep(arenas=cpu.cores())
 engine = registry.load(registry.BUNDLED / "cifar10")
-batcher = Batcher(engine.infer, 8, 2, calls=cpu.cores())
+batcher = Batcher(engine.infer, 8, 2, threads=cpu.cores())
+batcher.start()
 chance = random.Random(20)
 noise = Image.effect_noise((4000, 3000), 60).convert("RGB")
 pictures = []
@@ -34,7 +35,7 @@ def one(data):
         prepared = engine.prepare(data)
     except Exception:
         return None
-    return top(batcher.infer(prepared), engine.labels, 5)[0].label
+    return top(batcher.submit(prepared).result(), engine.labels, 5)[0].label
 
 def work(count):
     chosen = chance.choices([data for data, _ in pictures], [min(weight, 4) for _, weight in pictures], k=count)

@@ -1,8 +1,6 @@
 """A worker goes from one version to the next without losing an image, and stays on what works."""
 
-import gc
 import threading
-import weakref
 from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
@@ -41,9 +39,8 @@ class World:
 
     def serving(self, version):
         engine = Versioned(version)
-        serving = Serving(engine, Batcher(engine.infer, 4, 0.0))
-        self.made[version] = weakref.ref(serving)
-        return serving
+        self.made[version] = Serving(engine, Batcher(engine.infer, 4, 0.0))
+        return self.made[version]
 
     def load(self, model_id):
         self.loads.append(model_id)
@@ -58,12 +55,11 @@ class World:
             self.switch.look()
 
     def answer(self, request_id="r"):
-        picked = self.switch.pick(request_id)
-        return int(picked.infer(picked.engine.prepare(b"cat"))[0])
+        with self.switch.pick(request_id) as picked:
+            return int(picked.submit(picked.engine.prepare(b"cat")).result(10)[0])
 
     def lives(self, version):
-        gc.collect()
-        return self.made[version]() is not None
+        return all(thread.is_alive() for thread in self.made[version].batcher.threads)
 
 
 @pytest.fixture
@@ -92,14 +88,14 @@ def test_without_anything_activated_the_first_model_stays(world):
 
 
 def test_a_request_keeps_the_model_that_it_picked_and_the_old_one_waits_for_it(world):
-    picked = world.switch.pick("r")
-    world.want("net@2")
+    with world.switch.pick("r") as picked:
+        world.want("net@2")
+        world.switch.look()
+        assert world.answer() == 2
+        assert world.lives(1)
+        assert picked.engine.model.version == "1"
+        assert picked.submit(picked.engine.prepare(b"cat")).result(10)[0] == 1
     world.switch.look()
-    assert world.answer() == 2
-    assert world.lives(1)
-    assert picked.engine.model.version == "1"
-    assert picked.infer(picked.engine.prepare(b"cat"))[0] == 1
-    del picked
     assert not world.lives(1)
 
 
@@ -174,13 +170,16 @@ def test_the_thread_outlives_whatever_a_look_raises(trouble):
     world.want("net@2", look=False)
     until(lambda: world.answer() == 2)
     world.switch.stop(10)
+    assert not world.lives(2)
 
 
-def test_a_dead_thread_is_seen():
-    world = World(seconds=0.005)
+def test_a_dead_thread_of_a_model_at_work_is_seen_and_one_of_a_retired_model_is_not(world):
+    world.want("net@2")
+    world.switch.look()
+    assert not world.lives(1)
     assert world.switch.dead() == []
-    world.switch._stopping.set()
-    until(lambda: world.switch.dead() == ["models"])
+    world.made[2].batcher.stop(10)
+    assert world.switch.dead() == ["batcher-0"]
 
 
 def test_no_image_is_lost_while_versions_change_under_load():

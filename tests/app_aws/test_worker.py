@@ -87,7 +87,8 @@ def setting():
         one.worker.leave("SIGTERM")
         if one.thread.ident:
             one.thread.join(20)
-        for thread in [*one.parts.receiver.threads, one.parts.leases.thread]:
+            one.batcher.stop(10)
+        for thread in [*one.parts.receiver.threads, *one.batcher.threads, one.parts.leases.thread]:
             if thread.ident:
                 thread.join(10)
                 assert not thread.is_alive()

@@ -3,7 +3,6 @@
 import os
 import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -128,7 +127,8 @@ def net(environment, monkeypatch):
 
 
 def at_work(switch, request="r"):
-    return switch.pick(request).id
+    with switch.pick(request) as picked:
+        return picked.id
 
 
 def test_what_is_active_counts_and_not_the_setting(net):
@@ -149,8 +149,10 @@ def test_the_models_at_work_together_make_no_more_calls_at_once_than_one_alone(n
     switch = service._models(service._settings({"SKYLENS_BATCH_SIZE": "1"}), net, 2, Clock())
     switch.start()
     until(lambda: {at_work(switch, f"r{number}") for number in range(20)} == {"net@1", "net@2"})
-    with ThreadPoolExecutor(60) as images:
-        found = images.map(lambda number: switch.pick(f"r{number}").infer(np.zeros(3, np.float32)), range(60))
-        assert all(one is not None for one in found)
+    waiting = []
+    for number in range(60):
+        with switch.pick(f"r{number}") as picked:
+            waiting.append(picked.submit(np.zeros(3, np.float32)))
+    assert all(one.result(20) is not None for one in waiting)
     switch.stop(10)
     assert Slow.most == 2
