@@ -2,7 +2,7 @@
 
 from collections import deque
 
-SECONDS = 0.1
+SECONDS = 0.25
 """Work at hand for so long: SQS's answer takes less, and it is far less than any visibility timeout."""
 MOST = 40
 """Images at hand, at most: each is a message of up to 256 KiB in memory."""

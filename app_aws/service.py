@@ -39,7 +39,7 @@ log = logs.get(__name__)
 _SLOTS_PER_CORE = 4
 _BESIDE, _MOST_BESIDE = 6, 128
 """For each slot, how many images more may be in flight, waiting for it or being answered; and most of these."""
-_REPLY_LINGER, _DELETE_LINGER = 0.04, 0.1
+_REPLY_LINGER, _DELETE_LINGER = 0.1, 0.25
 """Seconds that a reply and a deletion wait for others, while images wait for a slot."""
 
 
