@@ -16,7 +16,8 @@ from peers.load import label
 
 NOTHING, TASK, ALL = "nothing", "queued task, not result", "image, request and result"
 """What survives ``kill -9`` of the server between its acceptance of an image and the answer."""
-READY_SECONDS = 120
+READY_SECONDS, BETWEEN = 120, 0.02
+"""Seconds until a server must answer rightly, and between two tries: only asking tells, so a start is as exact as this."""
 Where = tuple[str | int, ...]
 
 
@@ -68,7 +69,7 @@ class Running:
                     return time.perf_counter() - self.began
             except (OSError, http.client.HTTPException, ValueError, LookupError, TypeError) as error:
                 told = repr(error) if "refused" not in str(error) else told
-            time.sleep(0.02)
+            time.sleep(BETWEEN)
         raise MissingError(f"no right answer in {READY_SECONDS} s: {told}")
 
     def _post(self, ask: Ask, image: bytes) -> tuple[int, bytes]:
