@@ -17,7 +17,7 @@ from peers.load import label
 NOTHING, TASK, ALL = "nothing", "queued task, not result", "image, request and result"
 """What survives ``kill -9`` of the server between its acceptance of an image and the answer."""
 READY_SECONDS, BETWEEN = 120, 0.02
-"""Seconds until a server must answer rightly, and between two tries: only asking tells, so a start is as exact as this."""
+"""Seconds until a server must answer rightly, and between two tries: only asking tells that it has started."""
 Where = tuple[str | int, ...]
 
 
