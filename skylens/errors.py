@@ -12,11 +12,12 @@ class SkylensError(Exception):
     code = "internal"
     title = "Something failed on our side"
 
-    def __init__(self, detail: str = "", *, retry_after: int | None = None) -> None:
-        """``retry_after``: seconds after which the same request may succeed."""
+    def __init__(self, detail: str = "", *, retry_after: int | None = None, reason: str = "") -> None:
+        """``retry_after``: seconds after which the same request may succeed; ``reason``: a word for logs."""
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.retry_after = retry_after
+        self.reason = reason or self.code
 
 
 class BadRequestError(SkylensError):
@@ -25,6 +26,10 @@ class BadRequestError(SkylensError):
 
 class UnauthorisedError(SkylensError):
     status, code, title = 401, "unauthorised", "A valid API key is needed"
+
+
+class ForbiddenError(SkylensError):
+    status, code, title = 403, "forbidden", "This API key may not do that"
 
 
 class UnknownJobError(SkylensError):

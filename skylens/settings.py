@@ -101,7 +101,9 @@ class WebSettings(Settings):
     retention_hours: float = Field(24, gt=0, le=8760)
     """How long a result is kept; after it the job answers 410. The buckets' lifecycle rules must agree."""
     api_keys: Words = ()
-    """``tenant:sha256`` of each accepted API key; when none is set, the door is open, and only on loopback."""
+    """``tenant:sha256`` of API keys that may do everything for ever; without any key the door is open, on loopback."""
+    keys_file: str = ""
+    """File of API keys, with scopes and expiry, and of tenants' limits: see ``skylens keys``; changes count at once."""
     open_door: bool = False
     """Serve without API keys on an address that is not loopback."""
     rate_limit: str = Field("", pattern=r"^(\d+/(second|minute|hour|day))?$")
@@ -133,8 +135,16 @@ class WebSettings(Settings):
         if self.listen == self.internal_listen:
             raise ValueError(f"listen and internal_listen are both {self.listen}; they must differ")
         host = self.listen.rpartition(":")[0]
-        if not (self.api_keys or self.open_door or host in {"localhost", "[::1]"} or host.startswith("127.")):
-            raise ValueError(f"listen {self.listen} is not loopback: set api_keys, or open_door=true to serve anybody")
+        if not (
+            self.api_keys
+            or self.keys_file
+            or self.open_door
+            or host in {"localhost", "[::1]"}
+            or host.startswith("127.")
+        ):
+            raise ValueError(
+                f"listen {self.listen} is not loopback: set api_keys or keys_file, or open_door=true to serve anybody"
+            )
         return self
 
     def node_name(self, machine: str = "") -> str:

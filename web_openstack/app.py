@@ -15,16 +15,19 @@ from skylens.gathered import GatheredQueue
 from skylens.queues import Queue
 from skylens.settings import WebSettings
 from skylens.store import Store
-from web_openstack import problems
+from web_openstack import keys, problems
 from web_openstack.admission import Admission, FleetBoard
 from web_openstack.asked import Waits
+from web_openstack.audit import Audit
 from web_openstack.batches import Batches
+from web_openstack.callers import Strategy
 from web_openstack.canonical import Canonical
 from web_openstack.demand import DemandCounter
-from web_openstack.door import Door, Keys, RateLimit
+from web_openstack.door import Door
 from web_openstack.gauge import QueueGauge
 from web_openstack.idempotency import Idempotency
 from web_openstack.jobs import Jobs
+from web_openstack.keyring import Keyring
 from web_openstack.metrics import WebMetrics
 from web_openstack.recent import Recent
 from web_openstack.resources import service
@@ -33,6 +36,7 @@ from web_openstack.resources.images import ImageById, Images
 from web_openstack.resources.page import Page
 from web_openstack.resources.plain import PlainDoor
 from web_openstack.result_cache import ResultCache
+from web_openstack.tenant_limits import TenantLimits
 from web_openstack.uploads import Uploads
 from web_openstack.waiters import Waiters
 
@@ -53,6 +57,9 @@ class Deps:
     admission: Admission
     gauge: QueueGauge
     in_touch: Callable[[], bool]
+    callers: Strategy
+    limits: TenantLimits
+    audit: Audit
 
     @classmethod
     def of(
@@ -67,9 +74,13 @@ class Deps:
         clock: Clock,
         new_id: Callable[[], str],
         in_touch: Callable[[], bool],
+        ring: Callable[[], Keyring] | None = None,
     ) -> "Deps":
+        """``ring``: the keys file as it is now; None without one."""
         demand = DemandCounter(settings.node_name(), clock)
         metrics = WebMetrics(demand)
+        callers = keys.strategy(settings.api_keys, ring, clock)
+        limits = TenantLimits(settings.rate_limit, lambda: (ring or Keyring)().limits, clock)
         jobs = Jobs(
             inputs=inputs,
             outputs=outputs,
@@ -86,10 +97,14 @@ class Deps:
             clock=clock,
             new_id=new_id,
             storing_well=threading.Event(),
+            most_outstanding=limits.most_outstanding,
         )
         admission = Admission(settings.max_waits, settings.max_predicted_wait)
         gauge = QueueGauge(requests, clock)
-        return cls(settings, jobs, state, metrics, FleetBoard(clock), admission, gauge, in_touch)
+        audit = Audit(callers, metrics, clock)
+        return cls(
+            settings, jobs, state, metrics, FleetBoard(clock), admission, gauge, in_touch, callers, limits, audit
+        )
 
     def drain(self) -> None:
         """Take nothing more in, and let every waiting client go with what can be said."""
@@ -101,20 +116,20 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
     """The public application."""
     s = deps.settings
     demand = deps.jobs.demand
-    door = Door(Keys(s.api_keys), RateLimit(s.rate_limit), deps.admission, demand, deps.fleet)
+    door = Door(deps.callers, deps.limits, deps.admission, demand, deps.fleet)
     uploads = Uploads(s.max_image_bytes, s.max_pixels)
     waits = Waits(s.wait_seconds, s.max_wait_seconds)
     batches = Batches(deps.state, deps.jobs, s.max_batch)
-    app = _bare(deps)
+    app = _bare(deps, deps.audit)
     plain = PlainDoor(door, uploads, deps.jobs, s.plain_wait_seconds)
     app.add_route("/v1/images", Images(door, uploads, deps.jobs, Idempotency(deps.state, deps.jobs), waits))
     app.add_route("/v1/images/{job}", ImageById(door, deps.jobs, waits))
     app.add_route("/v1/batches", BatchList(door, uploads, batches))
     app.add_route("/v1/batches/{batch}", BatchById(door, batches, waits))
-    app.add_route("/v1/status", service.Status(demand, deps.fleet, deps.gauge))
+    app.add_route("/v1/status", service.Status(door, demand, deps.fleet, deps.gauge))
     app.add_route("/healthz", service.Health())
     app.add_route("/readyz", service.Ready(deps.admission, deps.in_touch))
-    app.add_route("/metrics", service.Metrics(deps.metrics))
+    app.add_route("/metrics", service.Metrics(deps.metrics, door))
     app.add_route("/openapi.json", service.OpenApi())
     app.add_route("/", Page(PAGE / "index.html", plain if s.plain_door else None))
     if s.plain_door:
@@ -124,15 +139,18 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
 
 
 def create_internal_app(deps: Deps) -> "falcon.App[Any, Any]":
-    """What only the autoscaler may ask, on an address of its own."""
+    """What only the autoscaler and scrapers may ask, on an address of its own, and without a key."""
     app = _bare(deps)
     app.add_route("/internal/demand", service.DemandResource(deps.jobs.demand))
     app.add_route("/internal/fleet", service.FleetResource(deps.fleet))
+    app.add_route("/v1/status", service.Status(None, deps.jobs.demand, deps.fleet, deps.gauge))
+    app.add_route("/metrics", service.Metrics(deps.metrics, None))
     return app
 
 
-def _bare(deps: Deps) -> "falcon.App[Any, Any]":
-    app = falcon.App(middleware=[Canonical(deps.metrics, deps.jobs.new_id)], sink_before_static_route=False)
+def _bare(deps: Deps, *middleware: object) -> "falcon.App[Any, Any]":
+    layers = [Canonical(deps.metrics, deps.jobs.new_id), *middleware]
+    app = falcon.App(middleware=layers, sink_before_static_route=False)
     app.add_error_handler(Exception, problems.on_bug)
     app.add_error_handler(falcon.HTTPError, _reraise)
     app.add_error_handler(SkylensError, problems.on_skylens_error)

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import falcon
 
 from skylens import logs
+from web_openstack.audit import DENIED
+from web_openstack.keys import masked
 from web_openstack.metrics import WebMetrics
 
 log = logs.get(__name__)
@@ -49,7 +51,8 @@ class Canonical:
         given = req.get_header("X-Request-ID") or ""
         req.context.id = given if _REQUEST_ID.fullmatch(given) else self.new_id()
         req.context.began = time.perf_counter()
-        req.context.tenant = req.context.job = ""
+        req.context.tenant = req.context.job = req.context.key = ""
+        req.context.error = None
         resp.set_headers(HEADERS | {"X-Request-ID": req.context.id})
 
     def process_response(
@@ -60,15 +63,17 @@ class Canonical:
         name = route(req)
         self.metrics.requests.labels(name, str(resp.status_code)).inc()
         self.metrics.seconds.labels(name).observe(seconds)
-        emit = log.debug if req.path in QUIET or req.path.startswith("/page/") else log.info
+        denied = req.context.error is not None and req.context.error.status in DENIED
+        emit = log.debug if denied or req.path in QUIET or req.path.startswith("/page/") else log.info
         emit(
             "http.request",
             request=req.context.id,
             method=req.method,
-            path=req.path[:200],
+            path=masked(req.path)[:200],
             status=resp.status_code,
             ms=round(seconds * 1000, 1),
             tenant=req.context.tenant,
+            key=req.context.key,
             job=req.context.job,
             client=req.remote_addr,
         )

@@ -1,7 +1,7 @@
 """Counts what this web node took in and answered, second by second: demand is counted, not guessed."""
 
 import threading
-from collections import deque
+from collections import Counter, deque
 
 from skylens.clock import Clock
 from skylens.messages import Demand
@@ -23,24 +23,32 @@ class DemandCounter:
         self._started = clock.now()
         self._lock = threading.Lock()
         self._outstanding: dict[str, tuple[float, str]] = {}
+        self._by_tenant: Counter[str] = Counter()
         self._arrivals = deque([0] * SECONDS, SECONDS)
         self._completions = deque([0] * SECONDS, SECONDS)
         self._second = int(clock.ticks())
         self._service: deque[float] = deque(maxlen=SERVICE_TIMES)
 
-    def accepted(self, job: str, tenant: str) -> None:
-        """Count an image as taken in. The same job counts once."""
+    def accepted(self, job: str, tenant: str, most: int = 0) -> bool:
+        """Count an image as taken in. The same job counts once.
+
+        False, and nothing is counted, when the tenant has ``most`` unanswered ones already (0: as many as it likes).
+        """
         with self._lock:
             self._turn()
             if job not in self._outstanding:
+                if most and self._by_tenant[tenant] >= most:
+                    return False
                 self._outstanding[job] = (self._clock.ticks(), tenant)
+                self._by_tenant[tenant] += 1
                 self._arrivals[-1] += 1
+            return True
 
     def withdrawn(self, job: str) -> None:
         """The image could not be taken in after all."""
         with self._lock:
             self._turn()
-            taken = self._outstanding.pop(job, None)
+            taken = self._pop(job)
             if taken is not None and int(taken[0]) == self._second:
                 self._arrivals[-1] -= 1
 
@@ -51,12 +59,20 @@ class DemandCounter:
         """
         with self._lock:
             self._turn()
-            if self._outstanding.pop(job, None) is None:
+            if self._pop(job) is None:
                 return False
             self._completions[-1] += 1
             if service is not None:
                 self._service.append(service)
             return True
+
+    def _pop(self, job: str) -> tuple[float, str] | None:
+        taken = self._outstanding.pop(job, None)
+        if taken is not None:
+            self._by_tenant[taken[1]] -= 1
+            if not self._by_tenant[taken[1]]:
+                del self._by_tenant[taken[1]]
+        return taken
 
     def is_outstanding(self, job: str) -> bool:
         with self._lock:

@@ -1,84 +1,43 @@
-"""Who is at the door, and whether they may come in now: API keys, per-tenant limits, slots, predicted wait."""
+"""Who is at the door, and whether they may come in now: scopes, per-tenant limits, slots, predicted wait."""
 
-import hashlib
-import hmac
-import math
-import threading
-import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 
 import falcon
-from limits import parse
-from limits.storage import MemoryStorage
-from limits.strategies import MovingWindowRateLimiter
 
-from skylens.errors import TooManyRequestsError, UnauthorisedError
 from web_openstack.admission import Admission, FleetBoard
+from web_openstack.callers import Caller, Scope, Strategy
 from web_openstack.demand import DemandCounter
-
-OPEN_TENANT = "default"
-
-
-class Keys:
-    """Accepted API keys, kept only as SHA-256; without any, everyone is the tenant ``default``."""
-
-    def __init__(self, entries: Sequence[str]) -> None:
-        """``entries``: ``tenant:sha256`` each."""
-        self._entries = [tuple(entry.split(":")) for entry in entries]
-
-    def tenants(self) -> tuple[str, ...]:
-        """All whom a key may let in."""
-        return tuple(sorted({tenant for tenant, _ in self._entries})) or (OPEN_TENANT,)
-
-    def tenant(self, req: falcon.Request) -> str:
-        """The tenant whose key the request carries. Raises UnauthorisedError. Takes as long for a wrong key."""
-        if not self._entries:
-            return OPEN_TENANT
-        scheme, _, key = (req.get_header("Authorization") or "").partition(" ")
-        if scheme.lower() != "bearer" or not key:
-            raise UnauthorisedError("send your API key as: Authorization: Bearer <key>")
-        digest = hashlib.sha256(key.strip().encode()).hexdigest()
-        found = [tenant for tenant, known in self._entries if hmac.compare_digest(known, digest)]
-        if not found:
-            raise UnauthorisedError("this API key is not known here")
-        return found[0]
-
-
-class RateLimit:
-    """Images per tenant and time; the limiter's own storage is not safe for threads, so one lock is around it."""
-
-    def __init__(self, rate: str) -> None:
-        """``rate``: such as ``100/second``; empty means no limit."""
-        self._limit = parse(rate) if rate else None
-        self._limiter = MovingWindowRateLimiter(MemoryStorage())
-        self._lock = threading.Lock()
-
-    def hit(self, tenant: str) -> None:
-        """Count an image of a tenant. Raises TooManyRequestsError above the limit, saying when there is room again."""
-        if self._limit is None:
-            return
-        with self._lock:
-            if self._limiter.hit(self._limit, tenant):
-                return
-            resets = self._limiter.get_window_stats(self._limit, tenant).reset_time
-        wait = max(1, math.ceil(resets - time.time()))
-        raise TooManyRequestsError(f"more than {self._limit} for this tenant", retry_after=wait)
+from web_openstack.gate import REFUSED
+from web_openstack.tenant_limits import TenantLimits
 
 
 class Door:
     """What every resource asks before it works. Owned by the app; shared by all request threads."""
 
     def __init__(
-        self, keys: Keys, limit: RateLimit, admission: Admission, demand: DemandCounter, fleet: FleetBoard
+        self,
+        callers: Strategy,
+        limits: TenantLimits,
+        admission: Admission,
+        demand: DemandCounter,
+        fleet: FleetBoard,
     ) -> None:
-        self._keys, self._limit, self._demand, self._fleet = keys, limit, demand, fleet
+        self._callers, self._limits, self._demand, self._fleet = callers, limits, demand, fleet
         self.admission = admission
 
-    def tenant(self, req: falcon.Request) -> str:
-        tenant = self._keys.tenant(req)
-        req.context.tenant = tenant
-        return tenant
+    def who(self, req: falcon.Request, scope: Scope | None) -> Caller:
+        """Who calls; ``scope``: what they must be allowed to do, None: anything at all.
+
+        Raises UnauthorisedError, ForbiddenError.
+        """
+        refused = req.env.get(REFUSED)
+        if refused is not None:
+            raise refused
+        caller = self._callers.caller(req.get_header)
+        req.context.tenant, req.context.key = caller.tenant, caller.key
+        caller.check(scope)
+        return caller
 
     @contextmanager
     def admit(self, req: falcon.Request) -> Iterator[str]:
@@ -90,18 +49,18 @@ class Door:
     @contextmanager
     def admit_many(self, req: falcon.Request) -> Iterator[str]:
         """Let a batch in; each of its images is to be charged."""
-        tenant = self.tenant(req)
+        tenant = self.who(req, "submit").tenant
         with self.admission.slot():
             self.admission.check(self._demand.snapshot(), self._fleet.fresh())
             yield tenant
 
     def charge(self, tenant: str) -> None:
-        """Count an image against the tenant's limit. Raises TooManyRequestsError."""
-        self._limit.hit(tenant)
+        """Count an image against the tenant's limits. Raises TooManyRequestsError."""
+        self._limits.charge(tenant)
 
     @contextmanager
-    def visit(self, req: falcon.Request) -> Iterator[tuple[str, bool]]:
-        """Let someone ask for an answer: the tenant, and whether the request may wait for it."""
-        tenant = self.tenant(req)
+    def visit(self, req: falcon.Request, scope: Scope) -> Iterator[tuple[str, bool]]:
+        """Let someone ask for what is there: the tenant, and whether the request may wait for it."""
+        tenant = self.who(req, scope).tenant
         with self.admission.visit() as may_wait:
             yield tenant, may_wait

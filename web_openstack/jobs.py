@@ -14,7 +14,7 @@ import msgspec
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
-from skylens.errors import ExpiredError, TooLargeError, UnavailableError, UnknownJobError
+from skylens.errors import ExpiredError, TooLargeError, TooManyRequestsError, UnavailableError, UnknownJobError
 from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment, read
 from skylens.queues import Queue
 from skylens.store import Store
@@ -27,7 +27,7 @@ from web_openstack.waiters import Waiter, Waiters
 log = logs.get(__name__)
 
 RETRY_AFTER = 5
-"""Seconds after which to try again when AWS could not be reached."""
+"""Seconds after which to try again when AWS could not be reached, or a tenant waits for enough answers."""
 POLL = 1.0
 """Seconds between two looks at the output bucket for a job that another web node took in."""
 
@@ -57,6 +57,8 @@ class Jobs:
     new_id: Callable[[], str]
     storing_well: threading.Event
     """Set while the input bucket takes what it is given."""
+    most_outstanding: Callable[[str], int]
+    """Most unanswered images of a tenant; 0: no limit."""
 
     def submit(self, image: Image, *, tenant: str, top: int, trace: str = "", job: str = "") -> str:
         """Store the image, then queue its request. The job's id; from here on the promise holds.
@@ -137,7 +139,10 @@ class Jobs:
     @contextmanager
     def _taking_in(self, job: str, tenant: str) -> Iterator[None]:
         """Count the job as outstanding from before it can be answered; not any more if it was not taken in."""
-        self.demand.accepted(job, tenant)
+        most = self.most_outstanding(tenant)
+        if not self.demand.accepted(job, tenant, most):
+            detail = f"{most} images of this tenant are not answered yet, as many as it may have"
+            raise TooManyRequestsError(detail, retry_after=RETRY_AFTER, reason="outstanding")
         try:
             yield
         except BaseException as error:

@@ -8,6 +8,7 @@ import socket
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import uuid_utils.compat
 
@@ -21,12 +22,14 @@ from skylens.quick_store import bucket_store
 from skylens.settings import WebSettings, load
 from skylens.store import S3Store
 from skylens.systemd import Notifier
-from web_openstack import server
+from web_openstack import keys, server
 from web_openstack.app import Deps, create_app, create_internal_app
 from web_openstack.deadletters import DeadLetters
-from web_openstack.door import Keys
+from web_openstack.gate import gate
 from web_openstack.housekeeping import SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.identity import identified
+from web_openstack.keyring import Keyring
+from web_openstack.keys_file import KeysWatch
 from web_openstack.refill import Refill
 from web_openstack.replies import HELPERS, ReplyHelper, ReplyThread
 
@@ -100,6 +103,7 @@ def _serve(
     """Build, start the threads, serve. Stop order: accept no more, wake the waiters, drain, end the threads."""
     server.allow_files(settings.max_waits, beside=2 * POOL + 64)
     aws, clock = Aws(settings.region, pool=POOL), Clock()
+    ring = KeysWatch(Path(settings.keys_file), clock).ring if settings.keys_file else None
     sqs, s3 = aws.sqs(), aws.s3()
     queues = SqsQueues(sqs, aws.sqs_polling())
     outputs, state = bucket_store(s3, aws.session, settings.bucket("output")), S3Store(s3, settings.bucket("state"))
@@ -119,14 +123,17 @@ def _serve(
         clock=clock,
         new_id=new_id,
         in_touch=lambda: all(thread.in_touch() for thread in threads),
+        ring=ring,
     )
     dead = DeadLetters(queues.named(settings.queue("requests-dead")), queues, state, outputs, clock, deps.metrics)
     replies = ReplyThread(own, deps.jobs, deps.metrics, clock)
-    refill = Refill(deps.jobs.cache, state, outputs, Keys(settings.api_keys).tenants(), clock)
+    tenants = keys.tenants(settings.api_keys, (ring or Keyring)())
+    refill = Refill(deps.jobs.cache, state, outputs, tenants, clock)
     chores = Housekeeping(
         [
             dead.poll,
             Astray(deps.jobs).look,
+            deps.audit.flush,
             ReplyQueues(queues, own(), prefix, clock).keep,
             *([refill.keep] if settings.cache_mib else []),
         ]
@@ -165,6 +172,7 @@ def _bind(
                 slots=settings.max_waits,
                 max_body=settings.max_body_bytes,
                 trusted_proxy=settings.trusted_proxy,
+                gate=gate(deps.callers),
             ),
             server.internal(create_internal_app(deps), sockets.get("internal", settings.internal_listen)),
         )

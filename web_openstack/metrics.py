@@ -31,6 +31,12 @@ class WebMetrics:
         self.cached = Counter(
             "skylens_web_cached", "Images answered without a worker, as the same ones before", registry=self.registry
         )
+        self.denied = Counter(
+            "skylens_web_denied",
+            "Requests refused for who sent them, or for how many they sent",
+            ["reason"],
+            registry=self.registry,
+        )
         outstanding = Gauge("skylens_web_outstanding", "Images taken in and not answered", registry=self.registry)
         outstanding.set_function(lambda: demand.snapshot().outstanding)
         self.models = ModelMetrics(self.registry)

@@ -25,8 +25,9 @@ def write(resp: falcon.Response, error: SkylensError, **more: str) -> None:
     write_head(resp, error)
 
 
-def write_plain(resp: falcon.Response, error: SkylensError) -> None:
-    """The same for the plain-text door."""
+def write_plain(req: falcon.Request, resp: falcon.Response, error: SkylensError) -> None:
+    """An error of the plain-text door."""
+    req.context.error = error
     resp.content_type = PLAIN
     resp.text = error.detail
     write_head(resp, error)
@@ -41,7 +42,8 @@ def write_head(resp: falcon.Response, error: SkylensError) -> None:
 
 
 def on_skylens_error(req: falcon.Request, resp: falcon.Response, error: SkylensError, params: object) -> None:
-    del req, params
+    del params
+    req.context.error = error
     write(resp, error)
 
 

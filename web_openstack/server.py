@@ -5,6 +5,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -17,6 +18,7 @@ from waitress.task import ErrorTask, WSGITask
 from skylens import logs
 from skylens.errors import SettingsError
 from web_openstack import problems
+from web_openstack.gate import REFUSED, Gate, Parser
 
 log = logs.get(__name__)
 
@@ -24,6 +26,9 @@ SPARE = 16
 """Threads beyond the slots: health, polling and refusals never wait for a waiting client."""
 LINGER = 1.0
 """Seconds for which a stopping server goes on for the connections it has: what is on its way to it still arrives."""
+EBB = 10.0
+"""Seconds for which a refused body is read and thrown away once its answer is written: closed at once, the connection
+would be reset by the bytes on their way, and the client might never see why."""
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]
@@ -41,18 +46,55 @@ class ProblemTask(ErrorTask):  # type: ignore[misc]
 
 
 class LastTask(WSGITask):  # type: ignore[misc]
-    """Once the server stops, an answer is the last on its connection: the next request is for the next process."""
+    """Once the server stops, an answer is the last on its connection: the next request is for the next process.
+
+    So is the answer to a request whose body was refused: the body still comes.
+    """
+
+    def get_environment(self) -> dict[str, Any]:
+        environ: dict[str, Any] = super().get_environment()
+        environ[REFUSED] = self.request.refused
+        return environ
 
     def build_response_header(self) -> bytes:
-        if self.channel.server.stopping:
+        if self.channel.server.stopping or self.request.refused:
             self.request.headers["CONNECTION"] = "close"
         header: bytes = super().build_response_header()
         return header
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
+    """Until a body that was refused has ebbed away, the connection stays open for reading."""
+
     task_class = LastTask
     error_task_class = ProblemTask
+    refusing = False
+    _ebbed = float("inf")
+
+    def __init__(self, server: "Server", *args: Any, **options: Any) -> None:
+        super().__init__(server, *args, **options)
+        self.parser_class = partial(Parser, gate=server.gate, turned_away=self._refuse)
+
+    def _refuse(self) -> None:
+        self.refusing = True
+
+    def received(self, data: bytes) -> bool:
+        if self.refusing:
+            self.will_close = self.will_close or time.monotonic() > self._ebbed
+            return True
+        return bool(super().received(data))
+
+    def handle_write(self) -> None:
+        if not (self.refusing and self.close_when_flushed):
+            super().handle_write()
+            return
+        self._flush_exception(self._flush_some)
+        if self.will_close:
+            self.handle_close()
+        elif not self.total_outbufs_len:
+            self.close_when_flushed, self._ebbed = False, time.monotonic() + EBB
+            with suppress(OSError):  # the client has gone
+                self.socket.shutdown(socket.SHUT_WR)
 
 
 def _nothing() -> None:
@@ -64,12 +106,14 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     channel_class = Channel
 
-    def __init__(self, app: Callable[..., Any], at: str | socket.socket, **adjustments: Any) -> None:
+    def __init__(
+        self, app: Callable[..., Any], at: str | socket.socket, gate: Gate | None = None, **adjustments: Any
+    ) -> None:
         """``at``: host:port to bind, or a listening socket that somebody else holds too.
 
-        Raises OSError when the address cannot be bound.
+        ``gate``: says before a body is received why it may not come. Raises OSError when the address cannot be bound.
         """
-        self.stopping = False
+        self.stopping, self.gate = False, gate
         self._turned: Callable[[], None] = _nothing
         given: dict[str, Any] = {}
         if isinstance(at, socket.socket):
@@ -169,9 +213,15 @@ def allow_files(slots: int, beside: int) -> None:
 
 
 def public(
-    app: Callable[..., Any], at: str | socket.socket, *, slots: int, max_body: int, trusted_proxy: str
+    app: Callable[..., Any],
+    at: str | socket.socket,
+    *,
+    slots: int,
+    max_body: int,
+    trusted_proxy: str,
+    gate: Gate | None = None,
 ) -> Server:
-    """The public server: a thread for each client that may wait, and ``SPARE`` more. ``at``: as of ``Server``."""
+    """The public server: a thread for each client that may wait, and ``SPARE`` more. ``at``, ``gate``: as above."""
     proxy: dict[str, Any] = {}
     if trusted_proxy:
         proxy = {
@@ -182,6 +232,7 @@ def public(
     return Server(
         app,
         at,
+        gate,
         threads=slots + SPARE,
         connection_limit=connections(slots),
         backlog=2048,

@@ -12,6 +12,7 @@ COMMANDS = {
     "up": "run the whole system on this machine, with an embedded cloud",
     "classify": "send images to a running service and show what is in them",
     "status": "show the queue, the fleet and the demand of a running service",
+    "keys": "make, list, revoke and rotate API keys, and limit tenants",
     "dead": "list, show, retry and drop requests that no worker survived",
     "models": "list, add, verify, quantise and activate models",
     "settings": "list every setting with its default and meaning",
@@ -23,6 +24,7 @@ COMMANDS = {
 ROOMS = {
     "web": "web_openstack.main",
     "worker": "app_aws.main",
+    "keys": "web_openstack.keys_cli",
     "dead": "web_openstack.dead_cli",
     "models": "app_aws.models_cli",
     "scaler": "autoscaler.main",

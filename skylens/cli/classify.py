@@ -28,7 +28,7 @@ from skylens.cli.files import find
 from skylens.cli.report import FORMATS, Delivery, Outcome, Report
 from skylens.cli.spread import spread
 from skylens.client import Client, connect, printable
-from skylens.errors import BadRequestError, SkylensError, UnauthorisedError
+from skylens.errors import BadRequestError, ForbiddenError, SkylensError, UnauthorisedError
 from skylens.messages import Failure
 
 NOTICE_SECONDS = 10.0
@@ -141,8 +141,8 @@ def _send(client: Client, path: Path) -> tuple[journal.Stamp | None, Outcome]:
     try:
         seen = journal.stamp(path)
         return seen, Outcome(path, client.classify(path))
-    except UnauthorisedError as error:
-        raise UnauthorisedError(f"{error.detail} (--key-file, or {endpoint.KEY_VARIABLE})") from None
+    except (UnauthorisedError, ForbiddenError) as error:
+        raise type(error)(f"{error.detail} (--key-file, or {endpoint.KEY_VARIABLE})") from None
     except SkylensError as error:
         return None, Outcome(path, failure=Failure.of(error))
     except OSError as error:

@@ -193,8 +193,8 @@ class LocalCloud:
             self._scaling = Scaler(*clients, name, scaling, self._registry, self._say)
 
     def _has_fleet(self) -> bool:
-        """The autoscaler has told the first web node of its fleet."""
-        return bool((self._probe.json(f"{self.url}/v1/status") or {}).get("fleet"))
+        """The autoscaler has told the first web node of its fleet; its internal address asks for no key."""
+        return bool((self._probe.json(f"{self._internal[0].url}/v1/status") or {}).get("fleet"))
 
     def _await(self, child: Child, ready: Callable[[], bool]) -> None:
         self._probe.await_child(child, ready, READY_SECONDS)

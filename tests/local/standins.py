@@ -57,9 +57,13 @@ def web():
         def log_message(self, *_):
             pass
 
-    host, port = os.environ["SKYLENS_LISTEN"].split(":")
+    servers = [
+        ThreadingHTTPServer((host, int(port)), Handler)
+        for host, port in (os.environ[name].split(":") for name in ("SKYLENS_INTERNAL_LISTEN", "SKYLENS_LISTEN"))
+    ]
     tell(dict(os.environ))
-    ThreadingHTTPServer((host, int(port)), Handler).serve_forever()
+    threading.Thread(target=servers[0].serve_forever, daemon=True).start()
+    servers[1].serve_forever()
 
 
 def scaler():

@@ -16,9 +16,9 @@ from web_openstack.app import Deps, create_app, create_internal_app
 
 @pytest.fixture
 def make_web():
-    """Build a web tier with some settings of its own."""
+    """Build a web tier with some settings of its own. ``ring``: gives the keys file's content, if it is to have one."""
 
-    def make(**settings):
+    def make(ring=None, **settings):
         fake = FakeClock()
         clock = fake.clock()
         stores = [FakeStore(clock) for _ in range(3)]
@@ -38,6 +38,7 @@ def make_web():
             clock=clock,
             new_id=new_id,
             in_touch=lambda: True,
+            ring=ring,
         )
         queues = FakeQueues(clock=clock)
         queues.ensure("skylens-replies-web-1", {}, 60)

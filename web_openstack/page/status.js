@@ -19,7 +19,10 @@ export async function watch(show) {
 async function fetchStatus() {
   try {
     const response = await call("/v1/status", { signal: AbortSignal.timeout(PATIENCE) });
-    if (response.status === 401) await askKey();
+    if (response.status === 401) {
+      await askKey();
+      return await fetchStatus();
+    }
     return response.ok ? await response.json() : null;
   } catch {
     return null;

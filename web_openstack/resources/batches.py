@@ -75,7 +75,7 @@ class BatchById:
         wait = self.waits.of_query(req) if req.get_param("wait") is not None else self.waits.longest
         resp.set_header("Cache-Control", "no-store")
         with ExitStack() as visit:
-            tenant, may_wait = visit.enter_context(self.door.visit(req))
+            tenant, may_wait = visit.enter_context(self.door.visit(req, "read"))
             found = self.batches.find(batch, tenant)
             if req.client_prefers((falcon.MEDIA_JSON, NDJSON)) == NDJSON:
                 lines = _Lines(self.batches, found, tenant, self.door.admission.draining, asked.gone(req))

@@ -72,5 +72,5 @@ class ImageById:
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, job: str) -> None:
         wait = self.waits.of_query(req)
-        with self.door.visit(req) as (tenant, may_wait):
+        with self.door.visit(req, "read") as (tenant, may_wait):
             answer(resp, job, self.jobs.find(job, tenant, wait if may_wait else 0, asked.gone(req)))

@@ -37,7 +37,7 @@ class PlainDoor:
         try:
             resp.text = self._label(req)
         except SkylensError as error:
-            problems.write_plain(resp, error)
+            problems.write_plain(req, resp, error)
 
     def _label(self, req: falcon.Request) -> str:
         with self.door.admit(req) as tenant:

@@ -13,6 +13,7 @@ from skylens.errors import BadRequestError, MessageError
 from skylens.messages import FleetReport, decode, encode
 from web_openstack.admission import Admission, FleetBoard, predict
 from web_openstack.demand import DemandCounter
+from web_openstack.door import Door
 from web_openstack.gauge import QueueGauge
 from web_openstack.metrics import WebMetrics
 
@@ -55,23 +56,29 @@ class Metrics:
     """``GET /metrics``: Prometheus."""
 
     metrics: WebMetrics
+    door: Door | None
+    """None on the internal address, where nobody is asked."""
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        del req
+        if self.door is not None:
+            self.door.who(req, "operate")
         resp.content_type = CONTENT_TYPE_LATEST
         resp.data = generate_latest(self.metrics.registry)
 
 
 @dataclass(frozen=True)
 class Status:
-    """``GET /v1/status``: queue, fleet and demand, for people."""
+    """``GET /v1/status``: queue, fleet and demand, for people, with any key."""
 
+    door: Door | None
+    """As of ``Metrics``."""
     demand: DemandCounter
     fleet: FleetBoard
     gauge: QueueGauge
 
     def on_get(self, req: falcon.Request, resp: falcon.Response) -> None:
-        del req
+        if self.door is not None:
+            self.door.who(req, None)
         demand, fleet, counts = self.demand.snapshot(), self.fleet.look(), self.gauge.read()
         resp.set_header("Cache-Control", "no-store")
         resp.content_type = falcon.MEDIA_JSON
