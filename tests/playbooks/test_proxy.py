@@ -63,7 +63,8 @@ def write_certificate(folder):
 
 def write_configuration(folder, port, public, scaler, **settings):
     """The proxy's own configuration, at other ports and with files of this folder."""
-    ports = {"skylens_https_port": port, "skylens_public_port": public, "skylens_scaler_metrics_port": scaler}
+    ports = {"skylens_https_port": port, "skylens_public_port": public, "skylens_internal_port": public}
+    ports["skylens_scaler_metrics_port"] = scaler
     render(folder, "proxy", {"Caddyfile": ("Caddyfile.j2", None)}, **ports, **settings)
     path = folder / "Caddyfile"
     path.write_text(path.read_text().replace("/etc/caddy/", f"{folder}/").replace("/run/caddy/", f"{folder}/"))

@@ -1,6 +1,7 @@
 """Stands in for the web tier on a pretended web node. It knows one setting: with seven images a second it is ill."""
 
 import json
+import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -20,4 +21,6 @@ class Handler(BaseHTTPRequestHandler):
 
 
 ILLNESS = ILL in Path("/etc/skylens/web.env").read_text()
+internal = ThreadingHTTPServer(("127.0.0.1", 8081), Handler)
+threading.Thread(target=internal.serve_forever, daemon=True).start()
 ThreadingHTTPServer(("127.0.0.1", 8080), Handler).serve_forever()

@@ -102,11 +102,16 @@ def _image(settings: Settings) -> Iterator[str]:
 
 
 def _credentials(settings: Settings) -> Iterator[str]:
-    if not settings["skylens_api_keys"] and not settings["skylens_open_door"]:
-        yield "skylens_api_keys is empty: name a key, or set skylens_open_door: true to serve anybody at all"
-    digest = hashlib.sha256(settings["skylens_smoke_key"].encode()).hexdigest()
-    if settings["skylens_smoke_key"] and not any(key.endswith(f":{digest}") for key in settings["skylens_api_keys"]):
-        yield "skylens_smoke_key is none of the keys whose SHA-256 skylens_api_keys has; add tenant:sha256 of it there"
+    if not any(settings[name] for name in ("skylens_api_keys", "skylens_keys_file", "skylens_open_door")):
+        yield (
+            "skylens_api_keys is empty: name a key there or a skylens_keys_file, "
+            "or set skylens_open_door: true to serve anybody at all"
+        )
+    if settings["skylens_smoke_key"] and not _is_known(settings["skylens_smoke_key"], settings):
+        yield (
+            "skylens_smoke_key is none of the keys whose SHA-256 skylens_api_keys has; "
+            "add tenant:sha256 of it there, or make it with `skylens keys add` in skylens_keys_file"
+        )
     if settings["skylens_aws_credentials"] == "roles_anywhere":
         if not settings["skylens_signing_helper"]:
             yield (
@@ -114,6 +119,13 @@ def _credentials(settings: Settings) -> Iterator[str]:
                 "name the URL or file of aws_signing_helper, or choose key"
             )
         yield from _fetched("skylens_signing_helper", settings)
+
+
+def _is_known(key: str, settings: Settings) -> bool:
+    digest, path = hashlib.sha256(key.encode()).hexdigest(), settings["skylens_keys_file"]
+    file = Path(path).expanduser() if path else None
+    kept = file is not None and file.is_file() and f'"{digest}"' in file.read_text()
+    return kept or any(known.endswith(f":{digest}") for known in settings["skylens_api_keys"])
 
 
 def _fetched(name: str, settings: Settings) -> Iterator[str]:

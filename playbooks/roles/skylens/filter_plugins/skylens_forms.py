@@ -75,6 +75,7 @@ FILES = (
     "skylens_web_image_initrd",
     "skylens_tls_certificate",
     "skylens_tls_key",
+    "skylens_keys_file",
 )
 SECRET = ("skylens_api_keys", "skylens_smoke_key")
 
