@@ -119,6 +119,7 @@ def test_time_servers_are_read_only_where_there_are_some(node):
         ("etc/skylens/scaler.env", [SCALER]),
         ("etc/skylens/shared.env", [WEB, SCALER]),
         ("etc/skylens/credentials/aws-web", [WEB]),
+        ("etc/skylens/credentials/keys.json", [WEB]),
         ("etc/skylens/credentials/clouds.yaml", [WEB, SCALER]),
         ("etc/systemd/system/skylens-scaler.service", [SCALER]),
         ("etc/caddy/Caddyfile", ["reload caddy.service"]),

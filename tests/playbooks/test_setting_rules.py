@@ -101,6 +101,7 @@ TABLE = [
     wrong("nobody could reach", client_networks=[]),
     wrong("is empty & skylens_open_door", api_keys=[]),
     wrong("SHA-256", smoke_key="geheim"),
+    wrong("/nowhere/keys.json & no such file", keys_file="/nowhere/keys.json"),
     wrong("is none & skylens_web_count is 2 & octavia or haproxy", balancer="none", web_count=2),
     wrong("is 30 & skylens_maximum, which is 20", minimum=30),
     wrong("is empty", instance_types=[]),
@@ -169,6 +170,7 @@ def test_the_rules_are_about_options_that_exist(rules):
         {"skylens_sides": ["openstack"], "skylens_minimum": 30, "skylens_instance_types": []},
         {"skylens_external_network": "", "skylens_web_network": "provider"},
         {"skylens_api_keys": [], "skylens_open_door": True},
+        {"skylens_api_keys": [], "skylens_keys_file": __file__},
         {"skylens_api_keys": [f"lab:{hashlib.sha256(b'key').hexdigest()}"], "skylens_smoke_key": "key"},
         {"skylens_web_count": 3, "skylens_balancer": "haproxy"},
         {"skylens_zones": ["us-east-1a", "us-east-1c"]},
@@ -190,6 +192,14 @@ def test_the_rules_are_about_options_that_exist(rules):
 )
 def test_what_is_right_in_an_unusual_way_is_not_refused(variables):
     assert problems(variables) == ""
+
+
+def test_the_smoke_key_may_be_one_of_the_keys_file(tmp_path):
+    path = tmp_path / "keys.json"
+    path.write_text(f'{{"keys": [{{"sha256": "{hashlib.sha256(b"geheim").hexdigest()}"}}]}}')
+    settings = {"skylens_keys_file": str(path), "skylens_smoke_key": "geheim"}
+    assert problems(settings) == ""
+    assert "skylens_smoke_key is none of the keys" in problems(settings | {"skylens_smoke_key": "other"})
 
 
 def test_hosts_that_the_inventory_lists_need_keys_too():

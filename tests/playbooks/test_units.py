@@ -64,6 +64,17 @@ def test_no_credential_is_in_the_environment(units, tier):
     }
 
 
+def test_a_keys_file_is_a_credential_of_the_web_tier_alone(tmp_path):
+    files = {tier: ("tier.service.j2", tier) for tier in TIERS}
+    render(
+        tmp_path / "rendered", "web_node", files, skylens_keys_file="/home/me/keys.json", skylens_aws_credentials="key"
+    )
+    web, scaler = ((tmp_path / "rendered" / tier).read_text().splitlines() for tier in ("web", "scaler"))
+    assert "LoadCredential=keys.json:/etc/skylens/credentials/keys.json" in web
+    assert "Environment=SKYLENS_KEYS_FILE=%d/keys.json" in web
+    assert not any("keys.json" in line for line in scaler)
+
+
 def test_settings_are_quoted_as_both_systemd_and_a_shell_read_them(tmp_path):
     hard = 'a "b" $c `d` \\e'
     files = {"web.env": ("tier.env.j2", {"settings": {"node": hard, "max_waits": 5}})}
