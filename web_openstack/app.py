@@ -148,8 +148,8 @@ def create_internal_app(deps: Deps) -> "falcon.App[Any, Any]":
     return app
 
 
-def _bare(deps: Deps, *middleware: object) -> "falcon.App[Any, Any]":
-    layers = [Canonical(deps.metrics, deps.jobs.new_id), *middleware]
+def _bare(deps: Deps, *middleware: Any) -> "falcon.App[Any, Any]":
+    layers: list[Any] = [Canonical(deps.metrics, deps.jobs.new_id), *middleware]
     app = falcon.App(middleware=layers, sink_before_static_route=False)
     app.add_error_handler(Exception, problems.on_bug)
     app.add_error_handler(falcon.HTTPError, _reraise)

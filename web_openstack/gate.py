@@ -33,6 +33,8 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
     The application answers it as any other, so that there is one place for errors, logs and metrics.
     """
 
+    completed: bool
+
     def __init__(self, adj: Adjustments, gate: Gate | None, turned_away: Callable[[], None]) -> None:
         super().__init__(adj)
         self.refused: SkylensError | None = None

@@ -68,6 +68,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     task_class = LastTask
     error_task_class = ProblemTask
+    will_close: bool
+    close_when_flushed: bool
     refusing = False
     _ebbed = float("inf")
 

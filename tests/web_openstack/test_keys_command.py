@@ -169,7 +169,7 @@ def test_who_did_what_is_kept(run, turn):
         (("add", "acme", "--expires", "soon"), "such as 90d"),
         (("add", "acme", "--scope", "all"), "invalid choice"),
         (("limit", "acme", "--rate", "fast"), "such as 100/second"),
-        (("limit", "acme", "--per-day", "-1"), "expected one argument"),
+        (("limit", "acme", "--per-day", "-1"), "not a whole number"),
         (("limit", "acme", "--per-day", "many"), "not a whole number"),
         (("rotate", "00000000"), "--overlap"),
         ((), "COMMAND"),
