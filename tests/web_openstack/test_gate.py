@@ -1,5 +1,6 @@
 """A body is not received from somebody who may not send one, and whoever sends it all the same still hears why."""
 
+import http.client
 import json
 import socket
 
@@ -130,16 +131,16 @@ def test_an_open_path_with_a_body_is_answered_without_it(port):
 
 
 def test_a_good_key_sends_one_image_after_the_other_on_one_connection(port, keys):
-    data = picture()
-    head = [f"Content-Length: {len(data)}", "Content-Type: image/png", "Prefer: respond-async"]
-    with opened(port, key_line(keys.secrets["full"]), *head) as link:
-        for _ in range(3):
-            link.sendall(data)
-            answer = link.recv(65536)
-            assert answer.startswith(b"HTTP/1.1 202 ")
-            assert b"Connection: close" not in answer
-            again = ["POST /v1/images HTTP/1.1", "Host: x", key_line(keys.secrets["full"]), *head, "", ""]
-            link.sendall("\r\n".join(again).encode())
+    link = http.client.HTTPConnection("127.0.0.1", port, timeout=60)
+    ends = set()
+    for _ in range(3):
+        link.request("POST", "/v1/images", picture(), PNG | header(keys.secrets["full"]))
+        ends.add(link.sock.getsockname())
+        answer = link.getresponse()
+        assert (answer.status, answer.getheader("Connection")) == (202, None)
+        answer.read()
+    link.close()
+    assert len(ends) == 1
 
 
 def test_where_nobody_is_asked_every_body_is_taken(make_web):
