@@ -58,9 +58,10 @@ class DemandCounter:
                 self._service.append(service)
             return True
 
-    def is_outstanding(self, job: str) -> bool:
+    def is_outstanding(self, job: str, tenant: str) -> bool:
+        """Whether that tenant's job is unanswered."""
         with self._lock:
-            return job in self._outstanding
+            return self._outstanding.get(job, (0.0, ""))[1] == tenant
 
     def outstanding(self) -> int:
         with self._lock:

@@ -191,11 +191,11 @@ class Jobs:
         Raises UnknownJobError when no such job was taken in, ExpiredError, UnavailableError.
         """
         check_id(job)
-        with self.waiters.expect(job) as waiter:
+        with self.waiters.expect(job, tenant) as waiter:
             known = self.recent.get(job, tenant)
             if known is not None and not self._is_expired(job):
                 return known
-            if self.demand.is_outstanding(job):
+            if self.demand.is_outstanding(job, tenant):
                 reply = waiter.wait(wait, gone)
                 return reply if reply or waiter.woken or gone() else self.look(job, tenant)
             reply = self.look(job, tenant)
