@@ -20,6 +20,8 @@ from web_openstack.admission import Admission, FleetBoard
 from web_openstack.asked import Waits
 from web_openstack.batches import Batches
 from web_openstack.canonical import Canonical
+from web_openstack.deleted import Deleted
+from web_openstack.deletion import Deletion
 from web_openstack.demand import DemandCounter
 from web_openstack.door import Door, Keys, RateLimit
 from web_openstack.gauge import QueueGauge
@@ -69,7 +71,7 @@ class Deps:
         in_touch: Callable[[], bool],
     ) -> "Deps":
         demand = DemandCounter(settings.node_name(), clock)
-        metrics = WebMetrics(demand)
+        metrics, deleted = WebMetrics(demand), Deleted()
         jobs = Jobs(
             inputs=inputs,
             outputs=outputs,
@@ -81,8 +83,9 @@ class Deps:
             calls=calls,
             demand=demand,
             waiters=Waiters(),
-            recent=Recent(),
-            cache=ResultCache(settings.cache_mib * 2**20, settings.retention_hours * 3600, metrics.cached.inc),
+            recent=Recent(deleted),
+            cache=ResultCache(settings.cache_mib * 2**20, settings.retention_hours * 3600, deleted, metrics.cached.inc),
+            deleted=deleted,
             clock=clock,
             new_id=new_id,
             storing_well=threading.Event(),
@@ -108,7 +111,7 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
     app = _bare(deps)
     plain = PlainDoor(door, uploads, deps.jobs, s.plain_wait_seconds)
     app.add_route("/v1/images", Images(door, uploads, deps.jobs, Idempotency(deps.state, deps.jobs), waits))
-    app.add_route("/v1/images/{job}", ImageById(door, deps.jobs, waits))
+    app.add_route("/v1/images/{job}", ImageById(door, deps.jobs, waits, Deletion(deps.jobs, deps.state)))
     app.add_route("/v1/batches", BatchList(door, uploads, batches))
     app.add_route("/v1/batches/{batch}", BatchById(door, batches, waits))
     app.add_route("/v1/status", service.Status(demand, deps.fleet, deps.gauge))

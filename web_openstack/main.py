@@ -24,6 +24,7 @@ from skylens.systemd import Notifier
 from web_openstack import server
 from web_openstack.app import Deps, create_app, create_internal_app
 from web_openstack.deadletters import DeadLetters
+from web_openstack.deletion import Deletions
 from web_openstack.door import Keys
 from web_openstack.housekeeping import SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.identity import identified
@@ -125,6 +126,7 @@ def _serve(
     refill = Refill(deps.jobs.cache, state, outputs, Keys(settings.api_keys).tenants(), clock)
     chores = Housekeeping(
         [
+            Deletions(deps.jobs, state).look,
             dead.poll,
             Astray(deps.jobs).look,
             ReplyQueues(queues, own(), prefix, clock).keep,
