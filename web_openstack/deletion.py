@@ -59,11 +59,12 @@ class Deletions:
 
     jobs: Jobs
     state: Store
-    _near: float = field(default=float("inf"), init=False)
-    """Unix seconds of the last look that succeeded; ``_far``: of the last one that went far back."""
-    _far: float = field(default=float("inf"), init=False)
     _due: float = field(default=float("-inf"), init=False)
     """Ticks at which the next far look is due."""
+
+    def __post_init__(self) -> None:
+        """Note the start: in Unix seconds, ``_near`` is the last look that succeeded, ``_far`` the last far one."""
+        self._near = self._far = self.jobs.clock.now()
 
     def look(self) -> None:
         """Settle what is new. Raises AWS's errors."""
