@@ -16,7 +16,8 @@ from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
-from skylens.queues import SqsQueue, SqsQueues
+from skylens.queues import SqsQueue
+from skylens.quick_sqs import quick_queues
 from skylens.quick_store import bucket_store
 from skylens.settings import WebSettings, load
 from skylens.store import S3Store
@@ -101,8 +102,7 @@ def _serve(
     """Build, start the threads, serve. Stop order: accept no more, wake the waiters, drain, end the threads."""
     server.allow_files(settings.max_waits, beside=2 * POOL + 64)
     aws, clock = Aws(settings.region, pool=POOL), Clock()
-    sqs, s3 = aws.sqs(), aws.s3()
-    queues = SqsQueues(sqs, aws.sqs_polling())
+    s3, queues = aws.s3(), quick_queues(aws)
     outputs, state = bucket_store(s3, aws.session, settings.bucket("output")), S3Store(s3, settings.bucket("state"))
     prefix = settings.queue("replies-")
 
