@@ -2,12 +2,14 @@
 
 from collections import deque
 
-SECONDS = 0.25
+SECONDS = 0.4
 """Work at hand for so long: SQS's answer takes less, and it is far less than any visibility timeout."""
 MOST = 40
 """Images at hand, at most: each is a message of up to 256 KiB in memory."""
 _SEEN, _LEAST = 32, 8
 """The last so many images make the pace, once there are at least so many."""
+_FRESH = 2.0
+"""Seconds after which an image says nothing of the pace any more: a rest lay between, or the model is slow."""
 
 
 class Pace:
@@ -26,6 +28,8 @@ class Pace:
 
     def ended(self, at: float) -> None:
         """An image left its slot, at that tick."""
+        while self._ends and at - self._ends[0] > _FRESH:
+            self._ends.popleft()
         self._ends.append(at)
 
     def ahead(self) -> int:

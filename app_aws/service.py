@@ -29,7 +29,7 @@ from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import UnavailableError
 from skylens.gathered import GatheredQueue, GatheredReplies
-from skylens.queues import SqsQueues
+from skylens.quick_sqs import quick_queues
 from skylens.quick_store import bucket_store
 from skylens.settings import WorkerSettings, load
 from skylens.store import S3Store, Store
@@ -80,7 +80,7 @@ def _build(
     tally = Tally(slots, clock, slots + min(_BESIDE * slots, _MOST_BESIDE))
 
     aws = Aws(settings.region, pool=tally.held + 4)
-    queues = SqsQueues(aws.sqs(), aws.sqs_polling())
+    queues = quick_queues(aws)
     queue = queues.named(settings.queue("events"))
     events = Events(queue, name, tally, clock, settings.heartbeat_seconds, cpu.Cpu(clock).percent)
     events.start()

@@ -25,9 +25,15 @@ def split(found: Sequence[Received]) -> tuple[list[Received], list[Received]]:
     return firsts, sorted(suspects, key=lambda one: -one.receives)
 
 
+_MARK = '"suspect":true'
+"""As ``marked`` writes it. Looking for it first spares reading each image that rides along twice."""
+
+
 def _is_suspect(received: Received) -> bool:
     if received.receives > 1:
         return True
+    if _MARK not in received.body:
+        return False
     try:
         return read(Request, received.body).suspect
     except MessageError:

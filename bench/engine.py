@@ -134,7 +134,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--model", type=Path, action="append", help="a model folder; may be given several times")
     parser.add_argument("--images", type=Path, help="a folder of photographs")
-    parser.add_argument("--batch", type=int, default=2, help="most images in one call (%(default)s)")
+    parser.add_argument("--batch", type=int, default=1, help="most images in one call (%(default)s)")
     parser.add_argument("--wait", type=float, default=2.0, help="most milliseconds that a batch waits (%(default)s)")
     args = parser.parse_args()
     memory.keep(arenas=cpu.cores())

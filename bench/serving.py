@@ -1,6 +1,6 @@
 """What worker and web tier cost an image, plain and fast, and what a client would feel with AWS far away.
 
-Three tables, against the local emulators, whose CPU is not counted:
+Three tables, against the local emulators, whose CPU is not counted and which run on the other half of the cores:
 
 1. the worker alone against full queues, by CPU of its process, beside a bare loop of decoder and model (the limit);
 2. the web tier alone, 64 clients posting, a stand-in for the workers answering at once, by CPU of its process;
@@ -20,7 +20,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -33,7 +33,7 @@ import psutil
 import uuid_utils.compat
 from engine import SHARED, Cost, limit, others, photographs, timed
 
-from app_aws import cpu, registry
+from app_aws import registry
 from skylens.aws import Aws
 from skylens.local import resources
 from skylens.local.cloud import LocalCloud
@@ -44,6 +44,10 @@ from skylens.queues import BATCH, SqsQueues
 from skylens.store import S3Store
 
 INLINE = {"plain": 0, "fast": 45_000}
+_CORES = sorted(os.sched_getaffinity(0))
+MEASURED = set(_CORES[: max(1, len(_CORES) // 2)])
+BESIDE = set(_CORES) - MEASURED or MEASURED
+"""The cores of the tier that is measured, and those of the load and of what other machines would do."""
 CLIENTS, DEPLOYMENT, TENANT = 64, "bench", "default"
 
 
@@ -60,8 +64,9 @@ class Emulators(LocalCloud):
 class World:
     """Emulators, and ways to put load on them."""
 
-    def __init__(self, cloud: Emulators, model: Path, logs: Path) -> None:
-        self.variables, self._model, self._logs = dict(cloud.environment), model, logs
+    def __init__(self, cloud: Emulators, model: Path, logs: Path, cores: Collection[int] = _CORES) -> None:
+        """``cores``: those that each tier may use."""
+        self.variables, self._model, self._logs, self._cores = dict(cloud.environment), model, logs, cores
         os.environ.update(self.variables)
         aws = Aws("us-east-1", pool=64)
         self.queues = SqsQueues(aws.sqs(), aws.sqs_polling())
@@ -81,6 +86,7 @@ class World:
                 stderr=log,
             )
         try:
+            os.sched_setaffinity(process.pid, self._cores)  # before it has threads or counts cores
             yield psutil.Process(process.pid)
         finally:
             process.terminate()
@@ -113,6 +119,17 @@ class World:
             bodies = list(pool.map(one, images))
             few = 4 if inline else BATCH
             list(pool.map(self.requests.send_many, (bodies[at : at + few] for at in range(0, len(bodies), few))))
+
+
+@contextmanager
+def on(cores: set[int]) -> Iterator[None]:
+    """This thread, and threads that it starts, on these cores."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, cores)
+    try:
+        yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 def used(process: psutil.Process) -> float:
@@ -149,12 +166,13 @@ def worker_cost(world: World, images: Sequence[bytes], kind: str) -> Cost:
 
 
 def worker_table(world: World, images: Sequence[bytes], rounds: int, folder: Path) -> None:
-    cores = cpu.cores()
-    bare = limit(folder, registry.load(folder).manifest.input, cores)
-    bare(images[:8])
+    bare = limit(folder, registry.load(folder).manifest.input, len(MEASURED))
+    with on(MEASURED):
+        bare(images[:8])
     costs: dict[str, list[float]] = {"limit": [], "plain": [], "fast": []}
     for _ in range(rounds):
-        costs["limit"].append(timed(bare, images)[0].cpu)
+        with on(MEASURED):
+            costs["limit"].append(timed(bare, images)[0].cpu)
         for kind in ("plain", "fast"):
             costs[kind].append(worker_cost(world, images, kind).cpu)
     print(f"\nworker: {len(images)} images a round, {rounds} rounds; ms of CPU an image")
@@ -329,7 +347,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--model", type=Path, help="a model folder (default: MobileNetV2 beside the checkout)")
     parser.add_argument("--images", type=Path, help="a folder of photographs")
-    parser.add_argument("--count", type=int, default=120, help="images a round (%(default)s)")
+    parser.add_argument("--count", type=int, default=240, help="images a round (%(default)s)")
     parser.add_argument("--rounds", type=int, default=3, help="(%(default)s)")
     parser.add_argument("--only", choices=("worker", "web", "latency"), help="one of the tables")
     args = parser.parse_args()
@@ -339,9 +357,10 @@ def main() -> None:
     with tempfile.TemporaryDirectory() as name:
         folder = args.model or next(iter(others(Path(name))), registry.BUNDLED / "cifar10")
         size = statistics.median(map(len, images)) / 1024
-        print(f"{folder.name}, JPEG files of {size:.0f} KiB, {cpu.cores()} cores")
+        print(f"{folder.name}, JPEG files of {size:.0f} KiB, {len(MEASURED)} of {len(_CORES)} cores")
+        os.sched_setaffinity(0, BESIDE)
         with Emulators(Options(deployment=DEPLOYMENT, web_nodes=0), logs=Path(name)) as cloud:
-            world = World(cloud, folder, Path(name))
+            world = World(cloud, folder, Path(name), MEASURED)
             if args.only in {None, "worker"}:
                 worker_table(world, images, args.rounds, folder)
             if args.only in {None, "web"}:

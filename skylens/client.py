@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx2
 
 from skylens import __version__
-from skylens.errors import MessageError, SkylensError, UnavailableError, by_code
+from skylens.errors import MessageError, SkylensError, UnavailableError, UnknownJobError, by_code
 from skylens.messages import Result, Struct, decode
 
 WAIT = 20
@@ -148,6 +148,16 @@ class Client:
             raise UnavailableError(f"stopped; the job goes on at {place}")
         return answer
 
+    def delete(self, job: str) -> None:
+        """Delete a job's image and result, for ever; no error when that was done before.
+
+        Raises SkylensError, such as UnknownJobError for a job that the service does not know.
+        """
+        place = f"/v1/images/{job}"
+        if not JOB.fullmatch(place):
+            raise UnknownJobError(f"{printable(job)!r} is not the id of a job, which is a UUID")
+        self._persist(lambda _: self.http.delete(place), self.ticks() + self.timeout)
+
     def status(self) -> Status:
         """What the service says of itself. Raises SkylensError when it does not answer."""
         try:
@@ -186,8 +196,8 @@ class PassingError(Exception):
 
 
 def checked(answer: httpx2.Response) -> httpx2.Response:
-    """The answer if it is 200 or 202. Raises PassingError, or the SkylensError that the service named."""
-    if answer.status_code in {HTTPStatus.OK, HTTPStatus.ACCEPTED}:
+    """The answer if it is 200, 202 or 204. Raises PassingError, or the SkylensError that the service named."""
+    if answer.status_code in {HTTPStatus.OK, HTTPStatus.ACCEPTED, HTTPStatus.NO_CONTENT}:
         return answer
     problem = Problem()
     if "json" in answer.headers.get("Content-Type", ""):

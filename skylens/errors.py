@@ -44,6 +44,10 @@ class ExpiredError(SkylensError):
     status, code, title = 410, "expired", "The result was kept for its time and is gone"
 
 
+class DeletedError(SkylensError):
+    status, code, title = 410, "deleted", "The image and its result were deleted"
+
+
 class TooLargeError(SkylensError):
     status, code, title = 413, "too-large", "The image or the request is too large"
 

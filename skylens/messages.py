@@ -210,10 +210,18 @@ def decode(kind: type[_Any], data: bytes | str) -> _Any:
 
 def read(kind: type[_M], data: bytes | str) -> _M:
     """Read a queue message. Raises MessageError when it is damaged or of a higher major version."""
-    written = decode(Message, data).v
+    try:
+        found = decode(kind, data)
+    except MessageError:
+        _check_version(kind, decode(Message, data).v)  # of a higher version everything else may differ
+        raise
+    _check_version(kind, found.v)
+    return found
+
+
+def _check_version(kind: type[Message], written: int) -> None:
     if not 1 <= written <= VERSION:
         raise MessageError(f"{kind.__name__} of major version {written}; this release reads 1 to {VERSION}")
-    return decode(kind, data)
 
 
 def encode_request(request: Request) -> bytes:

@@ -164,8 +164,8 @@ class WorkerSettings(Settings):
     """Seconds between two looks at which model is activated in the state bucket; 0 means never: only ``model``."""
     slots: int = Field(0, ge=0, le=256)
     """Images taken at once; 0 means four for each core."""
-    batch_size: int = Field(2, ge=1, le=256)
-    """Most images in one call of the model."""
+    batch_size: int = Field(1, ge=1, le=256)
+    """Most images in one call of the model; unless it is set, what `skylens models tune` measured here."""
     batch_wait_ms: float = Field(2, ge=0, le=1000)
     """Longest wait in milliseconds for a batch to fill."""
     max_pixels: int = Field(50_000_000, ge=1024, le=1_000_000_000)

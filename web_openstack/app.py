@@ -22,6 +22,8 @@ from web_openstack.audit import Audit
 from web_openstack.batches import Batches
 from web_openstack.callers import Strategy
 from web_openstack.canonical import Canonical
+from web_openstack.deleted import Deleted
+from web_openstack.deletion import Deletion
 from web_openstack.demand import DemandCounter
 from web_openstack.door import Door
 from web_openstack.gauge import QueueGauge
@@ -78,7 +80,7 @@ class Deps:
     ) -> "Deps":
         """``ring``: the keys file as it is now; None without one."""
         demand = DemandCounter(settings.node_name(), clock)
-        metrics = WebMetrics(demand)
+        metrics, deleted = WebMetrics(demand), Deleted()
         callers = keys.strategy(settings.api_keys, ring, clock)
         limits = TenantLimits(settings.rate_limit, lambda: (ring or Keyring)().limits, clock)
         jobs = Jobs(
@@ -92,8 +94,9 @@ class Deps:
             calls=calls,
             demand=demand,
             waiters=Waiters(),
-            recent=Recent(),
-            cache=ResultCache(settings.cache_mib * 2**20, settings.retention_hours * 3600, metrics.cached.inc),
+            recent=Recent(deleted),
+            cache=ResultCache(settings.cache_mib * 2**20, settings.retention_hours * 3600, deleted, metrics.cached.inc),
+            deleted=deleted,
             clock=clock,
             new_id=new_id,
             storing_well=threading.Event(),
@@ -123,7 +126,7 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
     app = _bare(deps, deps.audit)
     plain = PlainDoor(door, uploads, deps.jobs, s.plain_wait_seconds)
     app.add_route("/v1/images", Images(door, uploads, deps.jobs, Idempotency(deps.state, deps.jobs), waits))
-    app.add_route("/v1/images/{job}", ImageById(door, deps.jobs, waits))
+    app.add_route("/v1/images/{job}", ImageById(door, deps.jobs, waits, Deletion(deps.jobs, deps.state)))
     app.add_route("/v1/batches", BatchList(door, uploads, batches))
     app.add_route("/v1/batches/{batch}", BatchById(door, batches, waits))
     app.add_route("/v1/status", service.Status(door, demand, deps.fleet, deps.gauge))

@@ -1,7 +1,8 @@
 """Dead letters: requests that no worker survived. Their clients are told, and they are kept for the operator.
 
 Each web process runs this; SQS gives each letter to one of them at a time. The order is: record in the state bucket,
-outcome in the output bucket, reply, delete. A crash between any two steps repeats them, which changes nothing.
+outcome in the output bucket, reply, delete. A crash between any two steps repeats them, which changes nothing. Of a job
+that its client has deleted no record stays.
 """
 
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from skylens.errors import MessageError, PoisonImageError, SkylensError
 from skylens.messages import Failure, Reply, Request, Struct, encode, read
 from skylens.queues import Queue, Received, SqsQueues
 from skylens.store import Store
+from web_openstack.deleted import is_tombstone
 from web_openstack.metrics import WebMetrics
 
 log = logs.get(__name__)
@@ -64,6 +66,8 @@ class DeadLetters:
             return
         held = self.outputs.get(f"{place}.json")
         if held is not None:
+            if is_tombstone(read(Reply, held.data)):
+                self.state.delete(PREFIX + place)
             self.queues.send(request.reply_to, held.data)
 
     def _keep(self, place: str, reason: str, body: str) -> None:

@@ -74,9 +74,10 @@ class DemandCounter:
                 del self._by_tenant[taken[1]]
         return taken
 
-    def is_outstanding(self, job: str) -> bool:
+    def is_outstanding(self, job: str, tenant: str) -> bool:
+        """Whether that tenant's job is unanswered."""
         with self._lock:
-            return job in self._outstanding
+            return self._outstanding.get(job, (0.0, ""))[1] == tenant
 
     def outstanding(self) -> int:
         with self._lock:

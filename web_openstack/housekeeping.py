@@ -1,4 +1,4 @@
-"""The housekeeping thread: dead letters, answers that went astray, reply queues without an owner.
+"""The housekeeping thread: what other nodes deleted, dead letters, answers gone astray, reply queues without an owner.
 
 One thread per web process, owned by ``main``; stops within one round. If it dies with the process, another web node or
 the next start does the same work: every step may be repeated.

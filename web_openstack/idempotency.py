@@ -2,7 +2,7 @@
 
 The first request writes ``{id, digest, top}`` by conditional write, so of several at once exactly one makes the job.
 Until the job is queued its record says ``sent: false``; whoever repeats the key then stores and queues it again under
-the same id, which is harmless: the result's place is a function of the id.
+the same id, unless it is answered or deleted by then. That is harmless: the result's place is a function of the id.
 """
 
 import hashlib
@@ -42,26 +42,30 @@ class Idempotency:
         place = f"idempotency/{tenant}/{hashlib.sha256(header.encode()).hexdigest()}"
         digest = hashlib.sha256(image.data).hexdigest()
         try:
-            record = self._claim(place, digest, top)
+            record, is_new = self._claim(place, digest, top)
         except AWS_ERRORS as error:
             raise unavailable(error, "; nothing was taken in") from error
         if (record.digest, record.top) != (digest, top):
             raise ConflictError("this Idempotency-Key came with another image or another `top` before")
         if not record.sent:
-            self.jobs.submit(image, tenant=tenant, top=top, trace=trace, job=record.id)
+            if is_new or self.jobs.look(record.id, tenant) is None:
+                self.jobs.submit(image, tenant=tenant, top=top, trace=trace, job=record.id)
             self._note_sent(place, msgspec.structs.replace(record, sent=True))
         return record.id
 
-    def _claim(self, place: str, digest: str, top: int) -> Record:
-        """The record of this key: the one that is there, or, if there is none or its job has expired, a new one."""
+    def _claim(self, place: str, digest: str, top: int) -> tuple[Record, bool]:
+        """The record of this key: the one that is there, or, if there is none or its job has expired, a new one.
+
+        And whether it is new.
+        """
         held = self.store.get(place)
         if held is not None:
             record = decode(Record, held.data)
             if self.jobs.clock.now() - made_at(record.id) <= self.jobs.retention:
-                return record
+                return record, False
         mine = Record(id=self.jobs.new_id(), digest=digest, top=top)
         if self.store.put_if(place, encode(mine), "application/json", etag=held.etag if held else None):
-            return mine
+            return mine, True
         raise UnavailableError("another request with this Idempotency-Key is being taken in", retry_after=1)
 
     def _note_sent(self, place: str, record: Record) -> None:

@@ -18,6 +18,7 @@ from skylens.errors import ExpiredError, TooLargeError, TooManyRequestsError, Un
 from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment, read
 from skylens.queues import Queue
 from skylens.store import Store
+from web_openstack.deleted import Deleted, is_tombstone, tombstone
 from web_openstack.demand import DemandCounter
 from web_openstack.recent import Recent
 from web_openstack.result_cache import ResultCache
@@ -53,6 +54,8 @@ class Jobs:
     waiters: Waiters
     recent: Recent
     cache: ResultCache
+    deleted: Deleted
+    """The same one that ``recent`` and ``cache`` go by."""
     clock: Clock
     new_id: Callable[[], str]
     storing_well: threading.Event
@@ -79,6 +82,8 @@ class Jobs:
                 self._both(partial(self._keep, image, key), partial(request, image.data))
             else:
                 self.calls.submit(self._store, image, key, request).result()
+            if job in self.deleted:  # while this repeat of its request was on its way
+                self.calls.submit(self.inputs.delete, key).result()
         return job
 
     def _answer_again(self, known: Result, job: str, tenant: str, name: str, top: int) -> None:
@@ -179,7 +184,7 @@ class Jobs:
             held = self.calls.submit(self.outputs.get, f"{tenant}/{job}.json").result()
         except AWS_ERRORS as error:
             raise unavailable(error) from error
-        if self._is_expired(job):
+        if self.is_expired(job):
             raise ExpiredError(f"job {job} is older than the {self.retention / 3600:g} hours that results are kept")
         if held is None:
             return None
@@ -187,20 +192,21 @@ class Jobs:
         self.settle(reply)
         return reply
 
-    def _is_expired(self, job: str) -> bool:
+    def is_expired(self, job: str) -> bool:
         return self.clock.now() - made_at(job) > self.retention
 
     def find(self, job: str, tenant: str, wait: float, gone: Callable[[], bool]) -> Reply | None:
         """The answer to a job of any web node, after at most ``wait`` seconds; None while it is worked on.
 
-        Raises UnknownJobError when no such job was taken in, ExpiredError, UnavailableError.
+        Raises UnknownJobError when no such job was taken in, ExpiredError, UnavailableError. A deleted job's answer is
+        its tombstone.
         """
         check_id(job)
-        with self.waiters.expect(job) as waiter:
+        with self.waiters.expect(job, tenant) as waiter:
             known = self.recent.get(job, tenant)
-            if known is not None and not self._is_expired(job):
+            if known is not None and not self.is_expired(job):
                 return known
-            if self.demand.is_outstanding(job):
+            if self.demand.is_outstanding(job, tenant):
                 reply = waiter.wait(wait, gone)
                 return reply if reply or waiter.woken or gone() else self.look(job, tenant)
             reply = self.look(job, tenant)
@@ -221,7 +227,16 @@ class Jobs:
             raise unavailable(error) from error
 
     def settle(self, reply: Reply) -> bool:
-        """An answer has come: count it and wake whoever waits. False for a repeat, which changes nothing."""
+        """An answer has come: count it and wake whoever waits. False for a repeat, which changes nothing.
+
+        A tombstone takes back what was known of its job; any other answer to a deleted job counts as its tombstone.
+        """
+        if is_tombstone(reply):
+            self.deleted.add(reply.id)  # from here on nobody adds it to the two below
+            self.recent.drop(reply.id)
+            self.cache.drop(reply.id)
+        elif reply.id in self.deleted:
+            reply = tombstone(reply.id, reply.tenant)
         service = None
         if reply.result is not None:
             timings = reply.result.timings

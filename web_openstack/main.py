@@ -17,7 +17,8 @@ from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
-from skylens.queues import SqsQueue, SqsQueues
+from skylens.queues import SqsQueue
+from skylens.quick_sqs import quick_queues
 from skylens.quick_store import bucket_store
 from skylens.settings import WebSettings, load
 from skylens.store import S3Store
@@ -25,6 +26,7 @@ from skylens.systemd import Notifier
 from web_openstack import keys, server
 from web_openstack.app import Deps, create_app, create_internal_app
 from web_openstack.deadletters import DeadLetters
+from web_openstack.deletion import Deletions
 from web_openstack.gate import gate
 from web_openstack.housekeeping import SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.identity import identified
@@ -104,8 +106,7 @@ def _serve(
     server.allow_files(settings.max_waits, beside=2 * POOL + 64)
     aws, clock = Aws(settings.region, pool=POOL), Clock()
     ring = KeysWatch(Path(settings.keys_file), clock).ring if settings.keys_file else None
-    sqs, s3 = aws.sqs(), aws.s3()
-    queues = SqsQueues(sqs, aws.sqs_polling())
+    s3, queues = aws.s3(), quick_queues(aws)
     outputs, state = bucket_store(s3, aws.session, settings.bucket("output")), S3Store(s3, settings.bucket("state"))
     prefix = settings.queue("replies-")
 
@@ -131,6 +132,7 @@ def _serve(
     refill = Refill(deps.jobs.cache, state, outputs, tenants, clock)
     chores = Housekeeping(
         [
+            Deletions(deps.jobs, state).look,
             dead.poll,
             Astray(deps.jobs).look,
             deps.audit.flush,

@@ -4,6 +4,7 @@ import threading
 from collections import OrderedDict
 
 from skylens.messages import Reply
+from web_openstack.deleted import Deleted
 
 MOST = 2048
 
@@ -14,16 +15,23 @@ class Recent:
     An answer may come before the request that caused it waits for it, and, on the fast path, before it is stored.
     """
 
-    def __init__(self, most: int = MOST) -> None:
-        self._most, self._lock = most, threading.Lock()
+    def __init__(self, deleted: Deleted, most: int = MOST) -> None:
+        """``deleted``: whose answers are not kept; a job goes in there before it is dropped here."""
+        self._deleted, self._most, self._lock = deleted, most, threading.Lock()
         self._replies: OrderedDict[str, Reply] = OrderedDict()
 
     def add(self, reply: Reply) -> None:
         """Keep the first answer to a job."""
         with self._lock:
+            if reply.id in self._deleted:
+                return
             self._replies.setdefault(reply.id, reply)
             while len(self._replies) > self._most:
                 self._replies.popitem(last=False)
+
+    def drop(self, job: str) -> None:
+        with self._lock:
+            self._replies.pop(job, None)
 
     def get(self, job: str, tenant: str) -> Reply | None:
         """The answer to a job of that tenant."""

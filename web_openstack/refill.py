@@ -76,10 +76,10 @@ class Refill:
             return None
 
 
-def before(tenant: str, moment: float) -> str:
-    """A key before those of all jobs from then on: a UUIDv7 begins with its milliseconds (RFC 9562, section 5.7)."""
+def before(folder: str, moment: float) -> str:
+    """A key before those of all UUIDs made from then on: a UUIDv7 begins with its milliseconds (RFC 9562, 5.7)."""
     stamp = f"{max(0, int(moment * 1000)):012x}"
-    return f"{tenant}/{stamp[:8]}-{stamp[8:]}"
+    return f"{folder}/{stamp[:8]}-{stamp[8:]}"
 
 
 def _is_until(end: str, key: str) -> bool:

@@ -13,8 +13,9 @@ import msgspec
 
 from skylens.active import Active
 from skylens.messages import Reply, Result, decode, encode
+from web_openstack.deleted import Deleted
 
-OVERHEAD = 400
+OVERHEAD = 700
 """Bytes that an entry takes beside its answer, as measured."""
 
 
@@ -24,6 +25,11 @@ class _Key(NamedTuple):
     model: str
 
 
+class _Entry(NamedTuple):
+    job: str
+    data: bytes
+
+
 class ResultCache:
     """Bounded by bytes: what was asked for longest ago goes first.
 
@@ -31,10 +37,14 @@ class ResultCache:
     what is active, and rests while a canary is tried, which is to see its share of all images.
     """
 
-    def __init__(self, most: int, kept: float, hit: Callable[[], None] = lambda: None) -> None:
-        """``most``: bytes, 0 for none; ``kept``: seconds that an answer counts; ``hit``: called at each one found."""
-        self._most, self._kept, self._hit = most, kept, hit
-        self._entries: OrderedDict[_Key, bytes] = OrderedDict()
+    def __init__(self, most: int, kept: float, deleted: Deleted, hit: Callable[[], None] = lambda: None) -> None:
+        """``most``: bytes, 0 for none; ``kept``: seconds that an answer counts; ``hit``: called at each one found.
+
+        ``deleted``: whose answers are not kept; a job goes in there before it is dropped here.
+        """
+        self._most, self._kept, self._deleted, self._hit = most, kept, deleted, hit
+        self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
+        self._places: dict[str, _Key] = {}
         self._size, self._lock = 0, threading.Lock()
         self._told = False
         self._active: Active | None = None
@@ -57,12 +67,21 @@ class ResultCache:
         model = f"{result.model.name}@{result.model.version}"
         key, data = _Key(reply.tenant, result.digest, model), encode(reply)
         with self._lock:
+            if reply.id in self._deleted:
+                return
             self._latest = max(self._latest, (result.timings.finished.timestamp(), model))
-            self._drop(key)
-            self._entries[key] = data
+            for old in (key, self._places.get(reply.id, key)):
+                self._drop(old)
+            self._entries[key], self._places[reply.id] = _Entry(reply.id, data), key
             self._size += len(data) + OVERHEAD
             while self._size > self._most:
                 self._drop(next(iter(self._entries)))
+
+    def drop(self, job: str) -> None:
+        """Forget the answer that was made for this job; jobs that were answered with it have their own outcomes."""
+        with self._lock:
+            if job in self._places:
+                self._drop(self._places[job])
 
     def get(self, tenant: str, digest: str, top: int, now: float) -> Result | None:
         """The answer of the model at work: ``top`` labels, or all there are. None when that is not known."""
@@ -85,9 +104,11 @@ class ResultCache:
         key = _Key(tenant, digest, self._active.model if self._active else self._latest[1])
         if key in self._entries:
             self._entries.move_to_end(key)
-        return self._entries.get(key)
+        found = self._entries.get(key)
+        return found.data if found else None
 
     def _drop(self, key: _Key) -> None:
-        data = self._entries.pop(key, None)
-        if data is not None:
-            self._size -= len(data) + OVERHEAD
+        entry = self._entries.pop(key, None)
+        if entry is not None:
+            del self._places[entry.job]
+            self._size -= len(entry.data) + OVERHEAD

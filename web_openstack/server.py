@@ -129,6 +129,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             asyncore_use_poll=True,
             asyncore_loop_timeout=1,
             channel_request_lookahead=1,
+            recv_bytes=64 * 1024,  # a turn of the loop looks at every connection: an image in six turns costs six looks
             channel_timeout=60,
             cleanup_interval=10,
             inbuf_overflow=64 * 1024,

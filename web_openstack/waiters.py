@@ -36,28 +36,28 @@ class Waiters:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._held: dict[str, list[Waiter]] = {}
+        self._held: dict[tuple[str, str], list[Waiter]] = {}
         self._stopping = False
 
     @contextmanager
-    def expect(self, job: str) -> Iterator[Waiter]:
-        """A waiter for the job; open it before the job can be answered, so that no answer is missed."""
-        waiter = Waiter()
+    def expect(self, job: str, tenant: str) -> Iterator[Waiter]:
+        """A waiter for that tenant's job; open it before the job can be answered, so that no answer is missed."""
+        waiter, place = Waiter(), (job, tenant)
         with self._lock:
-            self._held.setdefault(job, []).append(waiter)
+            self._held.setdefault(place, []).append(waiter)
             if self._stopping:
                 waiter.wake(None)
         try:
             yield waiter
         finally:
             with self._lock:
-                self._held[job].remove(waiter)
-                if not self._held[job]:
-                    del self._held[job]
+                self._held[place].remove(waiter)
+                if not self._held[place]:
+                    del self._held[place]
 
     def resolve(self, reply: Reply) -> None:
         with self._lock:
-            for waiter in self._held.get(reply.id, ()):
+            for waiter in self._held.get((reply.id, reply.tenant), ()):
                 waiter.wake(reply)
 
     def stop(self) -> None:

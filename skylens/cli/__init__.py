@@ -11,6 +11,7 @@ from skylens.errors import SkylensError
 COMMANDS = {
     "up": "run the whole system on this machine, with an embedded cloud",
     "classify": "send images to a running service and show what is in them",
+    "delete": "delete images and their results for ever",
     "status": "show the queue, the fleet and the demand of a running service",
     "keys": "make, list, revoke and rotate API keys, and limit tenants",
     "dead": "list, show, retry and drop requests that no worker survived",

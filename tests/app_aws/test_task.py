@@ -5,8 +5,9 @@ import hashlib
 import pytest
 from parts import Bench
 
+from skylens.errors import DeletedError
 from skylens.fakes import aws_error
-from skylens.messages import Label
+from skylens.messages import Failure, Label, Reply, encode
 
 
 @pytest.fixture
@@ -221,3 +222,31 @@ def test_an_image_whose_bytes_the_door_never_saw_gets_its_digest_here(bench):
     bench.ask(b"cat", digest="")
     bench.recogniser().handle(bench.requests.receive(1)[0])
     assert bench.stored().result.digest == hashlib.sha256(b"cat").hexdigest()
+
+
+@pytest.mark.parametrize("image", ["stored", "deleted"])
+@pytest.mark.parametrize("is_repeat", [False, True])
+def test_a_job_that_was_deleted_stays_deleted_and_its_door_is_told(bench, image, is_repeat):
+    """What its client deleted has a tombstone for an outcome."""
+    bench.ask(b"cat")
+    stone = Reply(id="one", tenant="t", failure=Failure.of(DeletedError()))
+    bench.outputs.put("t/one.json", encode(stone), "application/json")
+    if image == "deleted":
+        bench.inputs.objects.clear()
+    if is_repeat:
+        bench.requests.receive(1, wait=0)
+        bench.time.sleep(31)
+    assert deliver(bench)
+    assert bench.stored() == stone
+    assert bench.answers() == [stone]
+    assert bench.requests.messages == {}
+
+
+def test_on_the_fast_path_too_a_deleted_job_stays_deleted(bench):
+    """Its reply may have gone out before; the door drops it."""
+    bench.ask(b"cat", rides=True)
+    stone = Reply(id="one", tenant="t", failure=Failure.of(DeletedError()))
+    bench.outputs.put("t/one.json", encode(stone), "application/json")
+    assert deliver(bench)
+    assert bench.stored() == stone
+    assert bench.requests.messages == {}

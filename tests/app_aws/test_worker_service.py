@@ -29,8 +29,8 @@ def environment(monkeypatch):
 
 def test_user_data_count_where_the_environment_says_nothing(environment):
     environment["SKYLENS_SLOTS"] = "3"
-    settings = service._settings({"SKYLENS_SLOTS": "5", "SKYLENS_BATCH_SIZE": "2"})
-    assert (settings.slots, settings.batch_size) == (3, 2)
+    settings = service._settings({"SKYLENS_SLOTS": "5", "SKYLENS_BATCH_SIZE": "7"})
+    assert (settings.slots, settings.batch_size) == (3, 7)
 
 
 def test_user_data_that_no_tier_knows_refuse_to_start(environment):

@@ -104,6 +104,11 @@ class Service:
             found = self.results.get(job)
         return (200, found, {}) if found else problem(404, "not-found", f"no job {job}")
 
+    def delete(self, path):
+        with self.lock:
+            found = self.results.pop(path.rpartition("/")[2], None)
+        return (204, b"", {}) if found else problem(404, "not-found", "no such job here")
+
 
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
@@ -114,6 +119,9 @@ class Handler(BaseHTTPRequestHandler):
         head, _, data = body.partition(b"\r\n\r\n")
         name = re.search(rb'filename="([^"]*)"', head)[1].decode()
         self.answer(self.server.service.post(name, data.removesuffix(b"\r\n--" + boundary + b"--\r\n"), self.headers))
+
+    def do_DELETE(self):
+        self.answer(self.server.service.delete(self.path))
 
     def do_GET(self):
         service = self.server.service

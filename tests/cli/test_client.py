@@ -4,7 +4,7 @@ import httpx2
 import pytest
 
 from skylens.client import Client, backoff
-from skylens.errors import PoisonImageError, UnavailableError
+from skylens.errors import PoisonImageError, UnavailableError, UnknownJobError
 from tests.cli.scripted import STATUS, result
 
 URL = "http://sky.example:8080/prefix"
@@ -126,3 +126,20 @@ def test_a_status_of_a_newer_release_is_understood(tmp_path):
 
 def test_the_wait_between_tries_grows_but_never_above_20_seconds():
     assert all(0.25 <= backoff(0) <= 0.5 and 10 <= backoff(50) <= 20 for _ in range(100))
+
+
+def test_a_deletion_is_sent_until_it_is_done(tmp_path):
+    world = World(tmp_path, busy(5), httpx2.ReadError("reset"), httpx2.Response(204))
+    world.client.delete("018bcfe5-6800-7000-8000-000000000001")
+    assert [(request.method, request.url.path) for request in world.requests] == [
+        ("DELETE", "/prefix/v1/images/018bcfe5-6800-7000-8000-000000000001")
+    ] * 3
+    assert world.pauses[0] == 5.0
+
+
+@pytest.mark.parametrize("job", ["", "../batches/7", "a/b", "a?b", "\n"])
+def test_only_an_id_is_deleted(tmp_path, job):
+    world = World(tmp_path, httpx2.Response(204))
+    with pytest.raises(UnknownJobError, match="is not the id of a job"):
+        world.client.delete(job)
+    assert world.requests == []

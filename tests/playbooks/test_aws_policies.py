@@ -82,12 +82,13 @@ IN_GROUP = [
 ]
 NEEDS = {
     "web": [
-        *at("input/default/1", "PutObject", "GetObject"),
+        *at("input/default/1", "PutObject", "GetObject", "DeleteObject"),
         ("CopyObject", {**place("input/default/2"), "CopySource": place("input/default/1")}),
         *at("output/default/1.json", "GetObject", "PutObject"),
         *at("state/idempotency/default/1", "GetObject", "PutObject"),
         *at("state/batches/default/1", "GetObject", "PutObject"),
-        *at("state/dead/default/1", "PutObject"),
+        *at("state/dead/default/1", "PutObject", "DeleteObject"),
+        *at("state/deleted/1/default/1", "PutObject"),
         *at("state/models/active.json", "GetObject"),
         *listing("input", "output", "state"),
         *on("requests", "SendMessage", "SendMessageBatch", "GetQueueAttributes"),
@@ -151,7 +152,9 @@ def test_a_tier_may_make_none_of_its_calls_in_another_deployment(policies, who):
 @pytest.mark.parametrize(
     "asked",
     [
-        Asked("s3:DeleteObject", s3("skylens-input/default/1")),
+        Asked("s3:DeleteObject", s3("skylens-output/default/1.json")),
+        Asked("s3:DeleteObject", s3("skylens-state/deleted/1/default/1")),
+        Asked("s3:DeleteObjectVersion", s3("skylens-input/default/1")),
         Asked("s3:DeleteObjectVersion", s3("skylens-output/default/1.json")),
         Asked("s3:PutBucketPolicy", s3("skylens-input")),
         Asked("s3:PutLifecycleConfiguration", s3("skylens-state")),

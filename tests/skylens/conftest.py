@@ -16,6 +16,7 @@ from port_suite import MAX_RECEIVES, until
 from skylens.aws import Aws
 from skylens.fakes import FakeQueue, FakeQueues, FakeStore
 from skylens.queues import SqsQueue, SqsQueues
+from skylens.quick_sqs import quick, quick_queues
 from skylens.quick_store import QuickStore
 from skylens.store import S3Store
 
@@ -66,7 +67,7 @@ def aws(emulator, monkeypatch):
     return Aws("us-east-1")
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture(params=["fake", "boto3", "quick"])
 def kind(request):
     return request.param
 
@@ -76,7 +77,7 @@ def queues(kind, request):
     if kind == "fake":
         return FakeQueues()
     aws = request.getfixturevalue("aws")
-    return SqsQueues(aws.sqs(), aws.sqs_polling())
+    return quick_queues(aws) if kind == "quick" else SqsQueues(aws.sqs(), aws.sqs_polling())
 
 
 @pytest.fixture
@@ -89,6 +90,8 @@ def make_queue(kind, request):
             return FakeQueue(visibility=visibility, dead=dead, max_receives=MAX_RECEIVES), dead
         aws = request.getfixturevalue("aws")
         client, polling, name = aws.sqs(), aws.sqs_polling(), uuid.uuid4().hex
+        if kind == "quick":
+            client, polling = quick(client, aws.session), quick(polling, aws.session)
         dead = client.create_queue(QueueName=f"{name}-dead")["QueueUrl"]
         arn = client.get_queue_attributes(QueueUrl=dead, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
         redrive = f'{{"deadLetterTargetArn":"{arn}","maxReceiveCount":"{MAX_RECEIVES}"}}'

@@ -5,6 +5,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
+from skylens import quick_sqs
 from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, Trouble, classify
 from skylens.gathered import GatheredReplies
@@ -27,6 +28,10 @@ CALLS = {
     "reply": lambda aws, _: SqsQueues(aws.sqs(), aws.sqs()).send("x", b"x"),
     "gathered reply": lambda aws, _: replies(aws).send("x", b"x"),
     "tagged": lambda aws, _: SqsQueues(aws.sqs(), aws.sqs()).tagged("x"),
+    "quick send": lambda aws, url: quick_queue(aws, url).send(b"x"),
+    "quick send of two": lambda aws, url: quick_queue(aws, url).send_many([b"x", b"y"]),
+    "quick receive": lambda aws, url: quick_queue(aws, url).receive(1, wait=0),
+    "quick delete": lambda aws, url: quick_queue(aws, url).delete(["r"]),
     "put": lambda aws, _: S3Store(aws.s3(), "b").put("k", b"x", "text/plain"),
     "put_if": lambda aws, _: S3Store(aws.s3(), "b").put_if("k", b"x", "text/plain", etag=None),
     "get": lambda aws, _: S3Store(aws.s3(), "b").get("k"),
@@ -43,6 +48,11 @@ CALLS = {
 
 def queue(aws, url):
     return SqsQueue(aws.sqs(), aws.sqs(), f"{url}/1/q")
+
+
+def quick_queue(aws, url):
+    client = quick_sqs.quick(aws.sqs(), aws.session)
+    return SqsQueue(client, client, f"{url}/1/q")
 
 
 def replies(aws):

@@ -3,6 +3,7 @@
 from skylens.instances import DEPLOYMENT_TAG, STATE_TAG
 from skylens.resources import declared
 from skylens.settings import Settings
+from web_openstack.deletion import FOLDER
 from web_openstack.housekeeping import SEEN_TAG
 
 DECLARED = declared()
@@ -37,3 +38,4 @@ def test_leases_what_was_learned_and_dead_letters_never_expire():
         assert not key.startswith(state.expiring)
     assert "batches/default/1".startswith(state.expiring)
     assert "idempotency/default/1".startswith(state.expiring)
+    assert f"{FOLDER}/1/default/1".startswith(state.expiring)

@@ -7,8 +7,29 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
+from harness import answers
 
 COUNT = 200
+DYING = """\
+import os, signal, sys
+
+if "web" in sys.orig_argv:
+    from botocore.client import BaseClient
+
+    call = BaseClient._make_api_call
+
+    def dies(self, operation, parameters):
+        if operation == "DeleteObject" and parameters["Bucket"].endswith("-input"):
+            try:
+                os.close(os.open({note!r}, os.O_CREAT | os.O_EXCL))
+            except FileExistsError:
+                return call(self, operation, parameters)
+            os.kill(os.getpid(), signal.SIGKILL)
+        return call(self, operation, parameters)
+
+    BaseClient._make_api_call = dies
+"""
+"""A ``sitecustomize``: the first deletion of an image is the web tier's last call."""
 
 
 def ask(cloud, name, data, deadline):
@@ -78,3 +99,22 @@ def test_nothing_is_lost_doubled_or_mispaired(start, offline, pictures, kill):
     assert fleet.largest <= 3
     cloud.wait(lambda: cloud.messages("requests") == (0, 0), 60, "no request is left")
     assert cloud.messages("requests-dead") == (0, 0)
+
+
+@pytest.mark.system
+def test_a_deletion_that_was_killed_before_its_last_step_is_made_whole_by_asking_again(start, pictures, tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(DYING.format(note=str(tmp_path / "killed")))
+    cloud = start("--max", "1", "--boot", "1", environment={"PYTHONPATH": str(tmp_path)})
+    name, data = pictures[0]
+    job = requests.post(f"{cloud.url}/v1/images", files={"f": (name, data)}, timeout=90).json()["id"]
+    place, before = f"{cloud.url}/v1/images/{job}", cloud.state.web[0].restarts
+    with pytest.raises(requests.ConnectionError):
+        requests.delete(place, timeout=30)
+    assert (tmp_path / "killed").exists()
+    cloud.wait(lambda: cloud.state.web[0].restarts > before, 30, "the web tier is started again")
+    cloud.wait(lambda: answers(f"{cloud.url}/readyz"), 30, "it is ready again")
+    assert cloud.keys("input") == [f"default/{job}"]
+    assert requests.get(place, timeout=30).json()["code"] == "deleted"
+    assert requests.delete(place, timeout=30).status_code == 204
+    assert cloud.keys("input") == []
+    assert requests.get(place, timeout=30).status_code == 410

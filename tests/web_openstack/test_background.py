@@ -129,10 +129,10 @@ def test_an_answer_whose_reply_never_came_is_found(web):
     web.reply(request)
     astray = Astray(web.deps.jobs)
     astray.look()
-    assert web.deps.jobs.demand.is_outstanding(request.id)
+    assert web.deps.jobs.demand.is_outstanding(request.id, "default")
     web.clock.sleep(ASTRAY + 1)
     astray.look()
-    assert not web.deps.jobs.demand.is_outstanding(request.id)
+    assert not web.deps.jobs.demand.is_outstanding(request.id, "default")
 
 
 def test_every_waiting_job_gets_its_turn_to_be_looked_for(web):
@@ -142,7 +142,7 @@ def test_every_waiting_job_gets_its_turn_to_be_looked_for(web):
     astray = Astray(web.deps.jobs)
     for _ in range(3):
         astray.look()
-    assert not web.deps.jobs.demand.is_outstanding(requests[45].id)
+    assert not web.deps.jobs.demand.is_outstanding(requests[45].id, "default")
 
 
 def test_a_job_older_than_its_retention_is_no_demand_any_more(web):
@@ -320,7 +320,7 @@ def test_an_unreadable_outcome_does_not_hide_those_behind_it(web):
     web.reply(second)
     web.clock.sleep(ASTRAY + 1)
     Astray(web.deps.jobs).look()
-    assert not web.deps.jobs.demand.is_outstanding(second.id)
+    assert not web.deps.jobs.demand.is_outstanding(second.id, "default")
 
 
 def test_withdrawing_an_old_job_leaves_no_negative_count(web):

@@ -1,5 +1,6 @@
 """``/v1/images``: in with an image, out with its own labels, or with an error that says what to do."""
 
+import hashlib
 import threading
 
 import pytest
@@ -233,6 +234,18 @@ def test_a_key_is_needed_when_keys_are_set(make_web):
     assert web.client.simulate_get(f"/v1/images/{answer.json['id']}").status_code == 401
 
 
+def test_another_tenants_job_is_unknown_also_while_it_is_worked_on(make_web):
+    keys = {tenant: f"key of {tenant}" for tenant in ("here", "there")}
+    web = make_web(api_keys=" ".join(f"{one}:{hashlib.sha256(key.encode()).hexdigest()}" for one, key in keys.items()))
+    headers = {tenant: {"Authorization": f"Bearer {key}"} for tenant, key in keys.items()}
+    job = web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC | headers["here"]).json["id"]
+    assert web.client.simulate_get(f"/v1/images/{job}", headers=headers["here"]).status_code == 202
+    assert web.client.simulate_get(f"/v1/images/{job}", headers=headers["there"]).status_code == 404
+    with web.deps.jobs.waiters.expect(job, "there") as strange, web.deps.jobs.waiters.expect(job, "here") as own:
+        web.deps.jobs.settle(web.reply(web.taken()[0]))
+    assert (strange.reply, own.reply.id) == (None, job)
+
+
 def test_a_tenant_over_its_rate_is_told_when_to_come_back(make_web):
     web = make_web(rate_limit="2/minute")
     codes = [web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC) for _ in range(3)]
@@ -283,7 +296,7 @@ def test_an_answer_in_the_bucket_is_seen_though_its_message_never_came(web):
 
 
 def test_what_was_taken_in_is_never_answered_with_503(web):
-    def settled_elsewhere(job):
+    def settled_elsewhere(job, tenant):
         web.outputs.script.fail("get", aws_error("SlowDown", 503))
         return False
 

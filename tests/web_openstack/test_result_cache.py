@@ -14,6 +14,7 @@ from skylens.active import Active, Canary
 from skylens.errors import UndecodableImageError
 from skylens.fakes import aws_error
 from skylens.messages import Label, Model, Reply, Result, Timings, encode, read
+from web_openstack.deleted import Deleted
 from web_openstack.refill import FETCHED, ROUND, Refill, before
 from web_openstack.result_cache import OVERHEAD, ResultCache
 
@@ -82,7 +83,7 @@ def test_fewer_labels_are_cut(seen):
     [(5, 5, True), (5, 3, True), (5, 6, False), (9, 50, True), (0, 5, True), (0, 6, False)],
 )
 def test_more_labels_are_asked_of_a_worker_unless_the_model_has_no_more(before_it, wanted, known):
-    cache = ResultCache(2**20, 3600)
+    cache = ResultCache(2**20, 3600, Deleted())
     cache.follow(None)
     cache.add(msgspec.structs.replace(made(1, "d", labels=5), top=before_it))
     found = cache.get("default", "d", wanted, 1000)
@@ -184,7 +185,7 @@ def made(number, digest=None, model="m", at=1000.0, tenant="default", labels=1):
 
 
 def test_without_an_active_model_the_latest_answers_model_counts():
-    cache = ResultCache(2**20, 3600)
+    cache = ResultCache(2**20, 3600, Deleted())
     cache.follow(None)
     cache.add(made(1, "d", "old", at=10))
     cache.add(made(2, "d", "new", at=20))
@@ -196,7 +197,7 @@ def test_without_an_active_model_the_latest_answers_model_counts():
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(1, 40), st.booleans()), max_size=80))
 def test_it_is_never_larger_than_it_may_be_and_keeps_what_was_asked_for_last(steps):
     most = 6 * OVERHEAD
-    cache, order = ResultCache(most, 3600), []
+    cache, order = ResultCache(most, 3600, Deleted()), []
     cache.follow(Active(model="m@1", at=1.0))
     sizes = {}
     for number, labels, look in steps:
@@ -269,7 +270,7 @@ def test_what_is_active_is_looked_up_each_time(seen):
 
 
 def test_an_answer_found_here_is_not_kept_as_an_answer():
-    cache = ResultCache(2**20, 3600)
+    cache = ResultCache(2**20, 3600, Deleted())
     cache.follow(None)
     reply = made(1, "d")
     cache.add(msgspec.structs.replace(reply, result=msgspec.structs.replace(reply.result, same_as="0")))

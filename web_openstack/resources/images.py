@@ -4,13 +4,17 @@ from dataclasses import dataclass
 
 import falcon
 
+from skylens import logs
 from skylens.errors import UnavailableError
 from skylens.messages import Reply, encode
 from web_openstack import asked, problems
+from web_openstack.deletion import Deletion
 from web_openstack.door import Door
 from web_openstack.idempotency import Idempotency
 from web_openstack.jobs import Jobs
 from web_openstack.uploads import Uploads
+
+log = logs.get(__name__)
 
 
 def answer(resp: falcon.Response, job: str, reply: Reply | None) -> None:
@@ -64,13 +68,22 @@ class Images:
 
 @dataclass(frozen=True)
 class ImageById:
-    """``GET /v1/images/{id}``."""
+    """``GET`` and ``DELETE /v1/images/{id}``."""
 
     door: Door
     jobs: Jobs
     waits: asked.Waits
+    deletion: Deletion
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, job: str) -> None:
         wait = self.waits.of_query(req)
         with self.door.visit(req, "read") as (tenant, may_wait):
             answer(resp, job, self.jobs.find(job, tenant, wait if may_wait else 0, asked.gone(req)))
+
+    def on_delete(self, req: falcon.Request, resp: falcon.Response, job: str) -> None:
+        resp.set_header("Cache-Control", "no-store")
+        with self.door.visit(req, "delete") as (tenant, _):
+            self.deletion.delete(job, tenant)
+        req.context.job = job
+        log.info("audit.deleted", tenant=tenant, job=job, client=req.remote_addr, request=req.context.id)
+        resp.status = falcon.HTTP_204

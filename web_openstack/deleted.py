@@ -1,0 +1,39 @@
+"""Deleted jobs: what lies in the place of their outcome, and which of them this process knows."""
+
+import threading
+from collections import OrderedDict
+
+from skylens.errors import DeletedError
+from skylens.messages import Failure, Reply
+
+MOST = 50_000
+
+
+def tombstone(job: str, tenant: str) -> Reply:
+    """What is stored and told in place of an outcome. It keeps nothing of the image, not even its file's name."""
+    return Reply(id=job, tenant=tenant, failure=Failure.of(DeletedError()))
+
+
+def is_tombstone(reply: Reply) -> bool:
+    return reply.failure is not None and reply.failure.code == DeletedError.code
+
+
+class Deleted:
+    """Ids of jobs whose answers this process takes in no more. Bounded; who was deleted first is forgotten first.
+
+    Forgetting one is harmless once its answer is out of memory: whoever asks finds the tombstone in the bucket.
+    """
+
+    def __init__(self, most: int = MOST) -> None:
+        self._most, self._lock = most, threading.Lock()
+        self._jobs: OrderedDict[str, None] = OrderedDict()
+
+    def add(self, job: str) -> None:
+        with self._lock:
+            self._jobs[job] = None
+            while len(self._jobs) > self._most:
+                self._jobs.popitem(last=False)
+
+    def __contains__(self, job: str) -> bool:
+        with self._lock:
+            return job in self._jobs

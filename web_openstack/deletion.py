@@ -1,0 +1,81 @@
+"""Deletion: an image, its answer and what is remembered of them, on every web node (docs/decisions/0018-deletion.md).
+
+First a tombstone takes the place of the outcome: from then on no worker, repeat or dead letter brings an answer back.
+Every step may be repeated, so a deletion that broke off anywhere is made whole by asking for it again.
+"""
+
+from dataclasses import dataclass, field
+
+from skylens.aws_errors import AWS_ERRORS
+from skylens.errors import ExpiredError, UnknownJobError
+from skylens.messages import encode
+from skylens.store import Store
+from web_openstack import deadletters
+from web_openstack.deleted import tombstone
+from web_openstack.jobs import Jobs, check_id, unavailable
+from web_openstack.refill import before
+
+FOLDER = "deleted"
+"""Where in the state bucket the other nodes are told: ``deleted/<UUIDv7 of the deletion>/<tenant>/<job>``."""
+NEAR = 60.0
+"""Seconds that a look goes back before the last one, for clocks that differ and writes under way."""
+FAR, FAR_EVERY = 1860.0, 300.0
+"""As far goes a look so often, in seconds: S3 refuses clocks that are off by more than 15 minutes."""
+
+
+@dataclass(frozen=True)
+class Deletion:
+    jobs: Jobs
+    state: Store
+
+    def delete(self, job: str, tenant: str) -> None:
+        """Delete a job's image and answer, for ever; once more if they were deleted before.
+
+        Raises UnknownJobError when no such job was taken in, ExpiredError when its time is over and nothing is left,
+        UnavailableError when AWS fails: then it has to be asked for again.
+        """
+        check_id(job)
+        try:
+            self.jobs.calls.submit(self._delete, job, tenant).result()
+        except AWS_ERRORS as error:
+            raise unavailable(error, "; send the deletion again, for it is not complete") from error
+
+    def _delete(self, job: str, tenant: str) -> None:
+        place, stone = f"{tenant}/{job}", tombstone(job, tenant)
+        if self.jobs.outputs.size(f"{place}.json") is None and self.jobs.inputs.size(place) is None:
+            if self.jobs.is_expired(job):
+                raise ExpiredError(f"job {job} is older than results are kept, and nothing of it is left")
+            raise UnknownJobError(f"no job {job} here")
+        self.jobs.outputs.put(f"{place}.json", encode(stone), "application/json")
+        self.jobs.settle(stone)
+        self.state.put(f"{FOLDER}/{self.jobs.new_id()}/{place}", b"{}", "application/json")
+        self.jobs.inputs.delete(place)
+        self.state.delete(f"{deadletters.PREFIX}{place}")
+
+
+@dataclass
+class Deletions:
+    """What other web nodes have deleted. Called by the housekeeping thread; a look that fails is made up for."""
+
+    jobs: Jobs
+    state: Store
+    _due: float = field(default=float("-inf"), init=False)
+    """Ticks at which the next far look is due."""
+
+    def __post_init__(self) -> None:
+        """Note the start: in Unix seconds, ``_near`` is the last look that succeeded, ``_far`` the last far one."""
+        self._near = self._far = self.jobs.clock.now()
+
+    def look(self) -> None:
+        """Settle what is new. Raises AWS's errors."""
+        clock = self.jobs.clock
+        now, is_far = clock.now(), clock.ticks() >= self._due
+        start = min(now, self._far) - FAR if is_far else min(now, self._near) - NEAR
+        for key in self.state.keys(f"{FOLDER}/", before(FOLDER, start)):
+            _, _, place = key.removeprefix(f"{FOLDER}/").partition("/")
+            tenant, _, job = place.partition("/")
+            if job and job not in self.jobs.deleted:
+                self.jobs.settle(tombstone(job, tenant))
+        self._near = now
+        if is_far:
+            self._far, self._due = now, clock.ticks() + FAR_EVERY
