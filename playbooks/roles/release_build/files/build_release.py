@@ -62,7 +62,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
     """Our own wheel, the same bytes for the same sources."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     environment = os.environ | {"SOURCE_DATE_EPOCH": "315532800"}
-    subprocess.run(command, cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    subprocess.run(command, cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own words
     return next(folder.glob("skylens-*.whl"))
 
 
@@ -152,7 +152,7 @@ def component(wheel: Path, kind: str) -> dict[str, object]:
 
 def pip(*words: str | Path) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *map(str, words)]
-    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - our own words
 
 
 def launcher(path: Path, release: str, python: str) -> None:
