@@ -22,6 +22,7 @@ INLINE_LIMIT = 180_000
 
 Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
 """Of a job, a tenant, an instance: parts of keys in S3."""
+Key = Annotated[str, Meta(max_length=1024, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")]
 QueueName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,80}\Z")]
 Text = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00-\x1f\x7f\ufffe\uffff]*\Z")]
 """What SQS carries: an answer with other characters could never be sent."""
@@ -44,7 +45,7 @@ class Request(Message, frozen=True, kw_only=True, omit_defaults=True):
     """One image to recognise. ``key``: its object in the input bucket."""
 
     id: Name
-    key: Annotated[str, Meta(min_length=1, max_length=1024)]
+    key: Key
     digest: str
     """SHA-256 of the bytes, hex; empty when the client stored the object itself and the door never saw its bytes."""
     reply_to: QueueName

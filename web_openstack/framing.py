@@ -27,6 +27,7 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
     """One request as it comes in. ``error`` is set, and the request complete, as soon as something is wrong."""
 
     path = ""
+    body_rcv: Any = None
 
     def received(self, data: bytes) -> int:
         """Take bytes in; how many were of this request. All of them, once it is refused."""

@@ -46,7 +46,7 @@ def test_every_wrong_value_is_refused_with_its_variable_and_what_is_right():
 def test_a_process_ends_with_status_two_and_one_line():
     chance = random.Random(SEED)
     known = [one for one in generated(SEED) if one[0] in COMMANDS and "\n" not in one[2]]
-    some = chance.sample(known, 24)
+    some = chance.sample(known, 12)
 
     def start(one):
         tier, variable, value = one
