@@ -2,9 +2,11 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-LOCK := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate pyproject.toml
+COMPILE := uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header --no-annotate
+LOCK := $(COMPILE) pyproject.toml
+AUDIT := .cache/audit
 
-.PHONY: run ansible test test-openstack nightly lint bench bench-parts soak lock clean
+.PHONY: run ansible test test-openstack nightly lint audit bench bench-parts soak lock clean
 
 run: $(VENV)/.local ## the whole local cloud
 	@$(BIN)/skylens up
@@ -19,7 +21,7 @@ test-openstack: $(VENV)/.dev ## the private side on a real OpenStack: root on De
 	@VIRT=libvirt $(BIN)/pytest -m guest -s $(ARGS)
 	@tests/openstack/cloud/down.sh --purge
 
-nightly: test soak test-openstack ## all there is; some hours, root on Debian 12
+nightly: test soak audit test-openstack ## all there is; some hours, root on Debian 12
 	@VIRT=fake tests/openstack/cloud/up.sh
 	@$(BIN)/pytest -m "nightly or openstack" $(ARGS)
 
@@ -31,6 +33,14 @@ lint: $(VENV)/.dev
 	@$(BIN)/yamllint --strict .
 	@cd playbooks && PATH="$(CURDIR)/$(BIN):$$PATH" ansible-lint
 	@cd playbooks && ../$(BIN)/ansible-playbook --syntax-check -i inventories/example $$(ls *.yml | grep -v requirements)
+
+audit: $(AUDIT)/.made ## known faults of everything that is locked, where api.osv.dev can be asked
+	@if $(AUDIT)/bin/python -c 'import urllib.request as u; u.urlopen("https://api.osv.dev/v1/query", \
+			b"{\"package\":{\"name\":\"pip\",\"ecosystem\":\"PyPI\"}}", timeout=20)' 2>/dev/null; then \
+		failed=0; for lock in requirements/*.txt; do echo "== $$lock"; \
+			$(AUDIT)/bin/pip-audit --progress-spinner off --vulnerability-service osv --disable-pip --require-hashes -r $$lock || failed=1; \
+		done; exit $$failed; \
+	else echo "Not audited: api.osv.dev cannot be reached from here"; fi
 
 bench: $(VENV)/.dev ## one table: limit, engine, worker, whole system, and its peers; half an hour and 2 GB the first time
 	@$(BIN)/python bench/peers.py $(ARGS)
@@ -48,6 +58,7 @@ lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
 	$(LOCK) --extra openstack --group build --group deploy -c requirements/dev.txt -o requirements/deploy.txt
 	$(LOCK) --extra openstack -c requirements/dev.txt -o requirements/web.txt
 	$(LOCK) --extra worker -c requirements/dev.txt -o requirements/worker.txt
+	$(COMPILE) --group audit -o requirements/audit.txt
 
 $(BIN)/python:
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
@@ -69,6 +80,12 @@ $(VENV)/.deploy: requirements/deploy.txt pyproject.toml | $(BIN)/python
 $(VENV)/.dev: requirements/dev.txt $(VENV)/.local
 	@echo "Installing what the tests need (once, about a minute) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/dev.txt
+	@touch $@
+
+$(AUDIT)/.made: requirements/audit.txt | $(BIN)/python
+	@echo "Installing pip-audit beside everything else (once) ..."
+	@$(PYTHON) -m venv --clear $(AUDIT)
+	@$(AUDIT)/bin/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements/audit.txt
 	@touch $@
 
 clean:

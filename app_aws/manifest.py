@@ -14,6 +14,8 @@ from skylens.decoders import decoder
 from skylens.errors import ModelError
 
 FILE = "model.toml"
+SHOWN = 200
+"""Most characters that are shown of a wrong value, and of what is said of it."""
 _IMAGENET_MARGIN = 256 / 224
 
 Text = Annotated[str, Meta(min_length=1, max_length=1000)]
@@ -150,8 +152,8 @@ def _sentence(problem: str, raw: dict[str, Any]) -> str:
     key, value = place.rstrip("`"), raw
     for part in re.findall(r"[^.\[\]]+", key):
         value = value[int(part)] if isinstance(value, list) else value[part]
-    shown = "" if isinstance(value, dict) else f" = {value!r}"
-    return f"{key}{shown}: {said[0].lower()}{said[1:]}"
+    shown = "" if isinstance(value, dict) else f" = {repr(value)[:SHOWN]}"
+    return f"{key}{shown}: {said[0].lower()}{said[1:SHOWN]}"
 
 
 def to_toml(manifest: Manifest) -> str:

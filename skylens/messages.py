@@ -6,9 +6,10 @@ The other structs travel over loopback HTTP between the web tier and the autosca
 """
 
 from datetime import UTC, datetime
-from typing import Literal, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import msgspec
+from msgspec import Meta
 
 from skylens.decoders import decoder
 from skylens.errors import MessageError, SkylensError, by_code
@@ -18,6 +19,16 @@ REQUEST_LIMIT = 1024
 """Largest encoded request in bytes, an image that rides along not counted."""
 INLINE_LIMIT = 180_000
 """Largest image in bytes that may ride along: as base64 it leaves room in a message of 256 KiB."""
+
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}\Z")]
+"""Of a job, a tenant, an instance: parts of keys in S3."""
+Key = Annotated[str, Meta(max_length=1024, pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)*\Z")]
+QueueName = Annotated[str, Meta(pattern=r"^[A-Za-z0-9_-]{1,80}\Z")]
+Text = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00-\x1f\x7f\ufffe\uffff]*\Z")]
+"""What SQS carries: an answer with other characters could never be sent."""
+UnixTime = Annotated[float, Meta(ge=0, le=253_402_300_799)]
+"""Seconds, up to the end of the year 9999."""
+Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True):
@@ -33,21 +44,21 @@ class Message(Struct, frozen=True, kw_only=True):
 class Request(Message, frozen=True, kw_only=True, omit_defaults=True):
     """One image to recognise. ``key``: its object in the input bucket."""
 
-    id: str
-    key: str
+    id: Name
+    key: Key
     digest: str
     """SHA-256 of the bytes, hex; empty when the client stored the object itself and the door never saw its bytes."""
-    reply_to: str
+    reply_to: QueueName
     """Name of the queue that the answer goes to."""
-    received: float
+    received: UnixTime
     """Unix seconds when the door took the image in."""
-    deadline: float
+    deadline: UnixTime
     """Unix seconds after which nobody wants the answer."""
-    name: str = ""
+    name: Text = ""
     """The client's file name, at most 255 bytes; never used to find anything."""
-    tenant: str = "default"
-    top: int = 5
-    trace: str = ""
+    tenant: Name = "default"
+    top: Count = 5
+    trace: Text = ""
     """W3C ``traceparent`` of the HTTP request."""
     suspect: bool = False
     """Set by a worker that queued it anew: it was in work, or received, when a worker died, so it is worked alone."""
@@ -80,7 +91,7 @@ class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     name: str
     model: Model
-    labels: tuple[Label, ...]
+    labels: Annotated[tuple[Label, ...], Meta(min_length=1)]
     timings: Timings
     digest: str
     same_as: str = ""
@@ -104,34 +115,38 @@ class Failure(Struct, frozen=True, kw_only=True):
 class Reply(Message, frozen=True, kw_only=True, omit_defaults=True):
     """The answer to one request, sent to its reply queue and stored in the output bucket: a result or a failure."""
 
-    id: str
-    tenant: str
+    id: Name
+    tenant: Name
     name: str = ""
     worker: str = ""
     """Instance id of the worker that answered; empty when the door did, for a dead letter or an image seen before."""
-    top: int = 0
+    top: Count = 0
     """How many labels were asked for, where it is known; there are fewer when the model has no more."""
     result: Result | None = None
     failure: Failure | None = None
+
+    def __post_init__(self) -> None:
+        if (self.result is None) == (self.failure is None):
+            raise ValueError("a reply holds a result or a failure, one of them")
 
 
 class WorkerEvent(Message, frozen=True, kw_only=True, omit_defaults=True):
     """What one worker says of itself, on the events queue."""
 
     kind: Literal["launched", "ready", "heartbeat", "draining", "stopped"]
-    instance: str
-    at: float
+    instance: Name
+    at: UnixTime
     """Unix seconds by the worker's clock."""
-    in_flight: int = 0
-    slots: int = 0
+    in_flight: Count = 0
+    slots: Count = 0
     """How many images the worker takes at once."""
-    done: int = 0
+    done: Count = 0
     """Images answered since the worker started."""
     service_times: tuple[float, ...] = ()
     """Seconds of work per image, for those answered since the last event."""
     reason: str = ""
     """Why it drains or stopped."""
-    cpu: float | None = None
+    cpu: Annotated[float, Meta(ge=0, le=100)] | None = None
     """Percent of the instance's processors that were busy since the last event, 0 to 100."""
 
     @property
@@ -179,16 +194,16 @@ class Worker(Struct, frozen=True, kw_only=True):
 class FleetReport(Struct, frozen=True, kw_only=True):
     """``PUT /internal/fleet``: what the autoscaler sees and decided, told to each web node every tick."""
 
-    at: float
+    at: UnixTime
     policy: str
-    desired: int
-    minimum: int
-    maximum: int
+    desired: Count
+    minimum: Count
+    maximum: Count
     reason: str
     workers: tuple[Worker, ...]
-    boot_seconds: float
+    boot_seconds: Annotated[float, Meta(ge=0, le=1e9)]
     """Expected seconds from launch call to a ready worker."""
-    slots: int
+    slots: Count
     """Images one worker takes at once."""
 
 

@@ -18,6 +18,8 @@ from skylens.errors import SettingsError
 from skylens.messages import INLINE_LIMIT
 
 PREFIX = "SKYLENS_"
+SHOWN = 200
+"""Most characters of a wrong value that are shown."""
 _S = TypeVar("_S", bound="Settings")
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -249,7 +251,7 @@ class ScalerSettings(Settings):
     """How long an autoscaler that fell silent keeps its lease."""
     dry_run: bool = False
     """Decide and log, but launch and drain nothing."""
-    metrics_listen: str = Field("", pattern=r"^([A-Za-z0-9.\-]+:\d{1,5})?$")
+    metrics_listen: Annotated[str, Field(pattern=r"^([A-Za-z0-9.\-]+:\d{1,5})?$"), AfterValidator(_port)] = ""
     """Address of the autoscaler's Prometheus metrics; empty serves none."""
 
     @field_validator("web_nodes", "subnets", "instance_types", "prices", mode="before")
@@ -323,4 +325,5 @@ def _line(problem: Any) -> str:
     if not place:
         return right
     value = "(hidden)" if place == "api_keys" else repr(problem["input"])
+    value = value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
     return f"{PREFIX}{str(place).upper()}={value}: {right}"

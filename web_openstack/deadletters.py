@@ -5,6 +5,7 @@ outcome in the output bucket, reply, delete. A crash between any two steps repea
 that its client has deleted no record stays.
 """
 
+import hashlib
 from dataclasses import dataclass
 
 from skylens import logs
@@ -53,7 +54,8 @@ class DeadLetters:
             request = read(Request, message.body)
         except MessageError as unreadable:
             log.exception("dead.unreadable")
-            self._keep(f"{PREFIX}{UNREADABLE}{message.sent:.3f}", unreadable.detail, message.body)
+            digest = hashlib.sha256(message.body.encode(errors="replace")).hexdigest()[:12]
+            self._keep(f"{PREFIX}{UNREADABLE}{message.sent:.3f}-{digest}", unreadable.detail, message.body)
             return
         place = f"{request.tenant}/{request.id}"
         error: SkylensError = PoisonImageError()

@@ -3,9 +3,9 @@
 from collections.abc import Callable
 
 from waitress.adjustments import Adjustments
-from waitress.parser import HTTPRequestParser
 
 from skylens.errors import SkylensError
+from web_openstack import framing
 from web_openstack.callers import Header, Strategy
 
 REFUSED = "skylens.refused"
@@ -27,7 +27,7 @@ def gate(callers: Strategy) -> Gate:
     return refusal
 
 
-class Parser(HTTPRequestParser):  # type: ignore[misc]
+class Parser(framing.Parser):
     """A request whose body was refused is complete with its headers; ``turned_away`` hears of it.
 
     The application answers it as any other, so that there is one place for errors, logs and metrics.

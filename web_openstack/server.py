@@ -19,6 +19,7 @@ from skylens import logs
 from skylens.errors import SettingsError
 from web_openstack import problems
 from web_openstack.gate import REFUSED, Gate, Parser
+from web_openstack.pace import Pace
 
 log = logs.get(__name__)
 
@@ -64,7 +65,10 @@ class LastTask(WSGITask):  # type: ignore[misc]
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
-    """Until a body that was refused has ebbed away, the connection stays open for reading."""
+    """A connection: its requests are framed strictly, and neither they nor their answers may be slow for ever.
+
+    Until a body that was refused has ebbed away, it stays open for reading.
+    """
 
     task_class = LastTask
     error_task_class = ProblemTask
@@ -72,6 +76,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     close_when_flushed: bool
     refusing = False
     _ebbed = float("inf")
+    _coming: Pace | None = None
+    _going: Pace | None = None
 
     def __init__(self, server: "Server", *args: Any, **options: Any) -> None:
         super().__init__(server, *args, **options)
@@ -84,7 +90,11 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if self.refusing:
             self.will_close = self.will_close or time.monotonic() > self._ebbed
             return True
-        return bool(super().received(data))
+        before = self.request
+        taken = bool(super().received(data))
+        if self.request is not before:
+            self._coming = Pace(time.time())
+        return taken
 
     def handle_write(self) -> None:
         if not (self.refusing and self.close_when_flushed):
@@ -97,6 +107,33 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.close_when_flushed, self._ebbed = False, time.monotonic() + EBB
             with suppress(OSError):  # the client has gone
                 self.socket.shutdown(socket.SHUT_WR)
+
+    def send(self, data: bytes, do_close: bool = True) -> int:
+        sent: int = super().send(data, do_close=do_close)
+        if self._going:
+            self._going.moved += sent
+        return sent
+
+    def send_continue(self) -> None:
+        """Ask for the body, unless there is none to come or the request is refused already."""
+        if self.request.error or self.request.body_rcv is None:
+            self.request.expect_continue = False
+        else:
+            super().send_continue()
+
+    def is_too_slow(self, now: float) -> bool:
+        """Whether its request comes in, or its answer is taken, too slowly. Called every few seconds."""
+        if self.total_outbufs_len:
+            self._going = self._going or Pace(now)
+            return self._going.is_late(now, self.adj.channel_timeout)
+        self._going = None
+        request = self.request
+        if request is None or self._coming is None:
+            return False
+        if self.requests:  # one before it is under way, for which we may be the slow ones
+            self._coming.began = now
+        self._coming.moved = request.body_bytes_received
+        return self._coming.is_late(now, self.adj.channel_timeout)
 
 
 def _nothing() -> None:
@@ -143,6 +180,13 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """``http://host:port`` as bound."""
         host = f"[{self.effective_host}]" if ":" in self.effective_host else self.effective_host
         return urlsplit(f"http://{host}:{self.effective_port}").geturl()
+
+    def maintenance(self, now: float) -> None:
+        """Close connections that are idle, as waitress does, and those that dribble."""
+        super().maintenance(now)
+        for channel in self.active_channels.values():
+            if channel.is_too_slow(now):
+                channel.will_close = True
 
     def stop(self) -> None:
         """End ``serve``; may be called from a signal handler or another thread."""

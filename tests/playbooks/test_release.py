@@ -9,6 +9,9 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+from cyclonedx.schema import SchemaVersion
+from cyclonedx.validation.json import JsonStrictValidator
+from packaging.utils import canonicalize_name
 from playbook import PLAYBOOKS
 from rendered import need
 
@@ -113,6 +116,25 @@ def test_the_release_holds_no_tests_and_no_scripts_of_the_build_machine(unpacked
     assert not [line for line in ours.read_text().splitlines() if line.startswith(("tests/", "bench/", "playbooks/"))]
     assert sorted(path.name for path in (unpacked / "bin").iterdir()) == ["skylens"]
     assert not (unpacked / "lib" / "bin").exists()
+
+
+def test_the_release_says_what_it_is_made_of(built, unpacked):
+    """By CycloneDX's own schema; the lock's versions, of wheels with the lock's digests, and no more."""
+    text = (unpacked / "bom.json").read_text()
+    assert JsonStrictValidator(SchemaVersion.V1_6).validate_str(text) is None
+    bill = json.loads(text)
+    wheels = next(built.folder.glob("wheels-web-*"))
+    found = {(one["name"], one["version"]): one["hashes"][0]["content"] for one in bill["components"]}
+    locked = {}
+    for line in (wheels / "lock.txt").read_text().splitlines():
+        pin, *hashes = line.split(" --hash=sha256:")
+        name, _, version = pin.partition("==")
+        locked[canonicalize_name(name), version] = hashes
+    assert set(found) == set(locked)
+    assert all(digest in locked[part] for part, digest in found.items())
+    installed = {path.name.split("-")[0] for path in (unpacked / "lib").glob("*.dist-info")}
+    assert {canonicalize_name(name) for name in installed} == {name for name, _ in found} | {"skylens"}
+    assert bill["metadata"]["component"]["name"] == "skylens"
 
 
 def test_requirements_are_chosen_for_the_servers_python_not_for_this_one():

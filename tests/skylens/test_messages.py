@@ -117,6 +117,29 @@ def test_a_wrong_field_is_named():
         read(Request, json.dumps(broken))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("id", "../x"),
+        ("tenant", ""),
+        ("key", "default/../x"),
+        ("reply_to", "https://elsewhere"),
+        ("received", 1e300),
+        ("name", "\uffff"),
+        ("top", -1),
+    ],
+)
+def test_what_could_not_be_worked_or_answered_is_a_message_error(field, value):
+    broken = json.loads(encode(REQUEST)) | {field: value}
+    with pytest.raises(MessageError, match=field):
+        read(Request, json.dumps(broken))
+
+
+def test_a_reply_without_an_answer_is_a_message_error():
+    with pytest.raises(MessageError, match="a result or a failure"):
+        read(Reply, json.dumps({"v": 1, "id": ID, "tenant": "acme"}))
+
+
 def test_a_request_never_exceeds_its_limit():
     assert len(encode_request(REQUEST)) < messages.REQUEST_LIMIT
     cut = read(messages.Request, encode_request(msgspec.structs.replace(REQUEST, name='"' * 1024)))

@@ -1,6 +1,7 @@
 """A web tier over fakes."""
 
 import itertools
+import threading
 from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
@@ -11,6 +12,7 @@ from web_tier import Web
 from skylens.clock import FakeClock
 from skylens.fakes import FakeQueue, FakeQueues, FakeStore
 from skylens.settings import WebSettings, load
+from web_openstack import server
 from web_openstack.app import Deps, create_app, create_internal_app
 
 
@@ -51,3 +53,25 @@ def make_web():
 @pytest.fixture
 def web(make_web):
     return make_web()
+
+
+@pytest.fixture
+def serve():
+    """Start a web tier on a free port; stops at the end."""
+    running = []
+
+    def start(web, at="127.0.0.1:0", **changes):
+        s = web.deps.settings
+        options = {"slots": s.max_waits, "max_body": s.max_body_bytes, "trusted_proxy": s.trusted_proxy} | changes
+        made = server.public(create_app(web.deps), at, **options)
+        thread = threading.Thread(target=made.serve, args=(web.deps.drain, 20))
+        thread.start()
+        running.append((made, thread))
+        return made, thread
+
+    yield start
+    for made, thread in running:
+        if thread.is_alive():
+            made.stop()
+        thread.join(30)
+        assert not thread.is_alive()

@@ -124,6 +124,14 @@ def test_an_unreadable_dead_letter_is_kept_for_the_operator(web):
     assert dead.queue.messages == {}
 
 
+def test_two_unreadable_dead_letters_of_one_moment_are_both_kept(web):
+    dead = dead_letters(web)
+    dead.queue.send(b'{"v": 7}')
+    dead.queue.send(b'{"v": 8}')
+    dead.poll()
+    assert len(web.state.objects) == 2
+
+
 def test_an_answer_whose_reply_never_came_is_found(web):
     request = submit(web)
     web.reply(request)

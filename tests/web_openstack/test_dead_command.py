@@ -120,7 +120,7 @@ def test_what_would_lead_to_nothing_is_refused_and_kept(place, capsys):
 
 
 def test_one_whose_answer_nobody_could_fetch_is_refused(place):
-    late = Request(id="x", key="k", digest="", reply_to="", received=0.0, deadline=0.0, data=b"1")
+    late = Request(id="x", key="k", digest="", reply_to="r", received=0.0, deadline=0.0, data=b"1")
     letter = DeadLetter(at=0.0, reason="", body=encode(late).decode())
     place.state.put("dead/default/x", encode(letter), "application/json")
     with pytest.raises(SkylensError, match="older than results are kept"):

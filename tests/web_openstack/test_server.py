@@ -11,31 +11,8 @@ from web_tier import multipart, picture
 
 from skylens.errors import SettingsError
 from web_openstack import server
-from web_openstack.app import create_app
 
 PNG = {"Content-Type": "image/png"}
-
-
-@pytest.fixture
-def serve():
-    """Start a web tier on a free port; stops at the end."""
-    running = []
-
-    def start(web, at="127.0.0.1:0", **changes):
-        s = web.deps.settings
-        options = {"slots": s.max_waits, "max_body": s.max_body_bytes, "trusted_proxy": s.trusted_proxy} | changes
-        made = server.public(create_app(web.deps), at, **options)
-        thread = threading.Thread(target=made.serve, args=(web.deps.drain, 20))
-        thread.start()
-        running.append((made, thread))
-        return made, thread
-
-    yield start
-    for made, thread in running:
-        if thread.is_alive():
-            made.stop()
-        thread.join(30)
-        assert not thread.is_alive()
 
 
 def connect(made):

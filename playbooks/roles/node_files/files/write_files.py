@@ -57,7 +57,7 @@ def write(path: Path, content: bytes | None, mode: int, group: int, validate: li
     new.touch(0o600)
     new.write_bytes(content)
     if validate:
-        done = subprocess.run([*validate, new], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # noqa: S603
+        done = subprocess.run([*validate, new], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, check=False)  # noqa: S603 - the role names the program
         if done.returncode:
             new.unlink()
             sys.exit(f"{path} would be wrong, and was left as it is: {done.stdout.decode(errors='replace')}")

@@ -1,6 +1,7 @@
 """Builds one tier's release on the control node: our wheel and its hash-locked dependencies in one archive.
 
-The archive holds ``lib/`` and the launcher ``bin/skylens``; a server needs no more than its distribution's ``python3``.
+The archive holds ``lib/``, the launcher ``bin/skylens`` and ``bom.json``, which names all that is in it (CycloneDX); a
+server needs no more than its distribution's ``python3``.
 The release's id is the version and a digest of all that goes in, both tiers' locks included, so that unchanged sources
 give the same id, and nothing is built. Prints ``{"release", "archive", "built"}`` as JSON. Run by the interpreter whose
 ``pip`` and ``hatchling`` it is to use.
@@ -22,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from packaging.requirements import Requirement
+from packaging.utils import parse_wheel_filename
 
 GLIBC = 36
 """Minor version of the oldest glibc 2 served: Debian 12's."""
@@ -50,6 +52,7 @@ def main() -> None:
             tree = Path(folder) / "tree"
             install(wheel, wheels, tree / "lib", args.python)
             launcher(tree / "bin" / "skylens", release, args.python)
+            (tree / "bom.json").write_text(json.dumps(bill(wheel, wheels), indent=1) + "\n")
             byte_compile(tree, f"{args.releases}/{release}", args.python)
             pack(tree, archive)
     print(json.dumps({"release": release, "archive": str(archive), "built": built}))
@@ -59,7 +62,7 @@ def build_wheel(source: Path, folder: Path) -> Path:
     """Our own wheel, the same bytes for the same sources."""
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     environment = os.environ | {"SOURCE_DATE_EPOCH": "315532800"}
-    subprocess.run(command, cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603
+    subprocess.run(command, cwd=source, env=environment, check=True, stdout=subprocess.DEVNULL)  # noqa: S603 - our own words
     return next(folder.glob("skylens-*.whl"))
 
 
@@ -125,9 +128,31 @@ def install(wheel: Path, wheels: Path, lib: Path, python: str) -> None:
     shutil.rmtree(lib / "bin", ignore_errors=True)  # scripts that would start the control node's Python
 
 
+def bill(ours: Path, wheels: Path) -> dict[str, object]:
+    """What the release is made of, as CycloneDX 1.6; without a time, so that the same release is the same file."""
+    parts = [component(wheel, "library") for wheel in sorted(wheels.glob("*.whl"))]
+    whole = component(ours, "application")
+    return {
+        "bomFormat": "CycloneDX",
+        "specVersion": "1.6",
+        "version": 1,
+        "metadata": {"component": whole},
+        "components": parts,
+        "dependencies": [{"ref": whole["bom-ref"], "dependsOn": [part["bom-ref"] for part in parts]}],
+    }
+
+
+def component(wheel: Path, kind: str) -> dict[str, object]:
+    name, version, _, _ = parse_wheel_filename(wheel.name)
+    url = f"pkg:pypi/{name}@{version}"
+    digest = hashlib.sha256(wheel.read_bytes()).hexdigest()
+    hashes = [{"alg": "SHA-256", "content": digest}]
+    return {"type": kind, "bom-ref": url, "name": name, "version": str(version), "purl": url, "hashes": hashes}
+
+
 def pip(*words: str | Path) -> None:
     command = [sys.executable, "-m", "pip", "--disable-pip-version-check", "--quiet", *map(str, words)]
-    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603
+    subprocess.run(command, check=True, stdout=sys.stderr)  # noqa: S603 - our own words
 
 
 def launcher(path: Path, release: str, python: str) -> None:

@@ -1,0 +1,165 @@
+"""A request ends where RFC 9112 says, or it is refused: what we see, another strict parser (h11) sees as well."""
+
+import random
+
+import h11
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from waitress.adjustments import Adjustments
+
+from web_openstack import framing
+
+ADJUSTMENTS = Adjustments(max_request_header_size=32 * 1024)
+SEED, MUTANTS = 9, 3000
+HIDDEN = b"GET /hidden HTTP/1.1\r\nHost: x\r\n\r\n"
+
+
+def ours(raw):
+    """(Method, target, body) of each request, and whether it ended in a refusal."""
+    found = []
+    while raw:
+        parser = framing.Parser(ADJUSTMENTS)
+        raw = raw[parser.received(raw) :]
+        while raw and not parser.completed:
+            raw = raw[parser.received(raw) :]
+        if parser.error:
+            return found, True
+        if not parser.completed:
+            break
+        found.append((parser.command.encode(), parser.request_uri.encode("latin-1"), parser.get_body_stream().read()))
+    return found, False
+
+
+def theirs(raw):
+    """The same of h11, which takes no empty lines before a request; we do, as RFC 9112 says."""
+    connection, found = h11.Connection(h11.SERVER), []
+    connection.receive_data(skip(raw))
+    try:
+        while True:
+            event = connection.next_event()
+            if isinstance(event, h11.Request):
+                head, body = event, b""
+            elif isinstance(event, h11.Data):
+                body += event.data
+            elif isinstance(event, h11.EndOfMessage):
+                found.append((head.method, head.target, bytes(body)))
+                rest = skip(connection.trailing_data[0])
+                if not rest:
+                    return found
+                connection = h11.Connection(h11.SERVER)  # the old one would read no further after "close"
+                connection.receive_data(rest)
+            else:
+                return found
+    except h11.RemoteProtocolError:
+        return found
+
+
+def skip(raw):
+    while raw.startswith(b"\r\n"):
+        raw = raw[2:]
+    return raw
+
+
+def mutants(count, seed):
+    """Requests with framing headers, changed in a few places."""
+    chance = random.Random(seed)
+    body = b"5;a=b\r\nhello\r\n0\r\nT: x\r\n\r\n"
+    headers = [
+        b"Transfer-Encoding: chunked",
+        b"Content-Length: %d" % len(body),
+        b"Content-Length: 5",
+        b"Host: y",
+        b"Connection: keep-alive",
+        b"X-A: b",
+    ]
+    strange = [
+        b" ",
+        b"\t",
+        b"\n",
+        b"\r",
+        b"\r\n",
+        b"\0",
+        b":",
+        b",",
+        b";",
+        b"\x0b",
+        b"\x85",
+        b"_",
+        b"chunked",
+        b"0",
+        b"5",
+    ]
+    for _ in range(count):
+        lines = [b"POST /first HTTP/1.1", b"Host: x", *chance.sample(headers, chance.randint(1, 3))]
+        raw = bytearray(b"\r\n".join([*lines, b"", body]))
+        for _ in range(chance.randint(1, 3)):
+            place, put = chance.randrange(len(raw)), chance.choice(strange)
+            raw[place : place + chance.choice([0, 0, 1, len(put)])] = put
+        yield bytes(raw) + HIDDEN
+
+
+def test_no_mutant_is_more_requests_to_us_than_to_another_strict_parser():
+    refused = 0
+    for raw in mutants(MUTANTS, SEED):
+        found, refuses = ours(raw)
+        refused += refuses
+        seen = theirs(raw)
+        assert [one[0::2] for one in found] == [one[0::2] for one in seen[: len(found)]], raw
+    print(f"{MUTANTS} mutants, seed {SEED}: {refused} refused, the others framed as h11 frames them")
+    assert 0 < refused < MUTANTS
+
+
+@given(st.lists(st.integers(1, 9), min_size=1), st.binary(min_size=1, max_size=400))
+def test_however_its_bytes_come_a_chunked_body_is_the_same(cuts, data):
+    parts = [data[start : start + 7] for start in range(0, len(data), 7)]
+    raw = b"".join(b"%x;a=b\r\n%s\r\n" % (len(part), part) for part in parts) + b"0\r\nT: x\r\n\r\n"
+    parser = framing.Parser(ADJUSTMENTS)
+    rest = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n" + raw + HIDDEN
+    turn = 0
+    while not parser.completed:
+        piece = rest[: cuts[turn % len(cuts)]]
+        rest = rest[parser.received(piece) :]
+        turn += 1
+    assert parser.error is None
+    assert parser.get_body_stream().read() == data
+    assert parser.headers["CONTENT_LENGTH"] == str(len(data))
+    assert rest == HIDDEN
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        (b"5" * 5000, "longer than 4096"),
+        (b"0\r\n" + b"T: x\r\n" * 2000, "trailer is longer"),
+        (b"5\n", "CR LF"),
+        (b"5\r5\r\n", "CR LF"),
+        (b"\r\n5\r\n", "its size"),
+        (b"5;\r\n", "its size"),
+        (b"5\r\nhellox\r\n", "longer than it says"),
+    ],
+)
+def test_a_wrong_chunk_is_refused_as_soon_as_it_is_seen(body, said):
+    parser = framing.Parser(ADJUSTMENTS)
+    parser.received(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    assert parser.received(body) == len(body)
+    assert parser.completed
+    assert said in parser.error.body
+
+
+@pytest.mark.parametrize(
+    ("raw", "code"),
+    [
+        (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n", 400),
+        (b"GET http://[::1 HTTP/1.1\r\n\r\n", 400),
+        (b"\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip\r\n\r\n", 501),
+        (b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n", 400),
+        (b"GET / HTTP/1.1\r\n\r\n", 400),
+        (b"GET / HTTP/1.2\r\n\r\n", 400),
+    ],
+)
+def test_what_waitress_would_take_or_break_at_is_refused(raw, code):
+    parser = framing.Parser(ADJUSTMENTS)
+    assert parser.received(raw + HIDDEN) == len(raw + HIDDEN)
+    assert (parser.completed, parser.error.code) == (True, code)

@@ -1,0 +1,139 @@
+"""Clients that send or read a byte now and then lose their place in bounded time; good ones are served meanwhile."""
+
+import socket
+import threading
+from contextlib import suppress
+
+import pytest
+from test_server import ask, until
+from web_tier import picture
+
+from web_openstack.pace import RATE, Pace
+
+PNG = {"Content-Type": "image/png", "Prefer": "respond-async"}
+SLOW = 200
+PATIENCE = 2
+"""Seconds, in place of the minute that a real server has."""
+HEAD = b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+BEGINNINGS = [
+    b"",
+    b"POST /v1/",
+    HEAD,
+    HEAD + b"Content-Length: 100000\r\n\r\n\x89PNG",
+    HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
+    HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel",
+    HEAD + b"Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nPOST /v1/images HTTP/1.1\r\n",
+]
+"""Each is followed by more of what a byte may be: a header's name, a chunk's size, a body."""
+
+
+def hasty(made):
+    """Let a server lose patience, and look, much sooner."""
+    made.adj.channel_timeout, made.adj.cleanup_interval, made.next_channel_cleanup = PATIENCE, 0.1, 0
+    return made
+
+
+class Dribblers(threading.Thread):
+    """Sends one byte on each connection every tenth of a second until the server has closed them all."""
+
+    def __init__(self, made, count):
+        super().__init__(daemon=True)
+        self.address, self.cut, self.halt = ("127.0.0.1", int(made.effective_port)), 0, threading.Event()
+        self.links = []
+        for number in range(count):
+            link = socket.create_connection(self.address, timeout=30)
+            link.settimeout(0)
+            with suppress(BlockingIOError):
+                link.send(BEGINNINGS[number % len(BEGINNINGS)])
+            self.links.append(link)
+
+    def run(self):
+        while self.links and not self.halt.wait(0.1):
+            self.links = [link for link in self.links if self.lives(link)]
+
+    def lives(self, link):
+        try:
+            with suppress(BlockingIOError):
+                while link.recv(65536):
+                    pass
+                raise ConnectionResetError
+            link.send(b"1")
+        except BlockingIOError:
+            return True
+        except OSError:
+            link.close()
+            self.cut += 1
+            return False
+        return True
+
+
+@pytest.fixture
+def dribble():
+    running = []
+
+    def start(made, count):
+        running.append(Dribblers(made, count))
+        running[-1].start()
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.halt.set()
+        one.join()
+        for link in one.links:
+            link.close()
+
+
+def test_two_hundred_dribbling_clients_keep_nobody_out_and_lose_their_places(make_web, serve, dribble):
+    made, _ = serve(make_web(max_waits=4))
+    slow = dribble(hasty(made), SLOW)
+    served = 0
+    while slow.is_alive():
+        assert ask(made, "POST", "/v1/images", picture(), PNG)[0] == 202
+        served += 1
+        assert served < 10_000, f"{SLOW - slow.cut} clients may dribble for ever"
+    assert (slow.cut, bool(served)) == (SLOW, True)
+
+
+def test_at_the_limit_of_connections_a_client_waits_until_slow_ones_lose_their_places(make_web, serve, dribble):
+    made, _ = serve(make_web(max_waits=1))
+    made.adj.connection_limit = 50
+    slow = dribble(hasty(made), 60)
+    until(lambda: made.in_connection_overflow or not slow.is_alive())
+    assert ask(made, "GET", "/healthz")[0] == 200
+    slow.join(60)
+    assert slow.cut == 60
+    assert not made.in_connection_overflow
+
+
+def test_clients_that_read_a_little_now_and_then_lose_their_places(web, serve):
+    made, _ = serve(web)
+    hasty(made).adj.socket_options = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)]
+    links = []
+    for _ in range(20):
+        link = socket.socket()
+        link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.settimeout(30)
+        link.connect(("127.0.0.1", int(made.effective_port)))
+        link.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+        links.append(link)
+
+    def all_are_cut():
+        assert ask(made, "GET", "/healthz")[0] == 200
+        for link in links:
+            with suppress(OSError):
+                link.recv(20)
+        return not [channel for channel in made.active_channels.values() if channel.total_outbufs_len]
+
+    until(lambda: len(made.active_channels) == len(links))
+    until(all_are_cut)
+    for link in links:
+        link.close()
+
+
+def test_time_is_paid_for_with_bytes():
+    assert not Pace(100.0).is_late(160.0, 60)
+    assert Pace(100.0).is_late(160.1, 60)
+    assert not Pace(100.0, moved=10 * RATE).is_late(170.0, 60)
+    assert Pace(100.0, moved=10 * RATE).is_late(170.1, 60)

@@ -1,0 +1,148 @@
+"""Cuts requests out of a connection, so strictly that nobody in front of us can see one request where we see two.
+
+Waitress takes more than RFC 9112 allows: Content-Length beside chunks, versions it does not know, folded headers, chunk
+sizes that end in a bare line feed, and lines between chunks without limit, which it reads in quadratic time. Here each
+of these is refused, and nothing behind a refused request is looked at.
+"""
+
+import re
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from waitress.parser import HTTPRequestParser, ParsingError, TransferEncodingNotImplemented
+from waitress.rfc7230 import CHUNK_EXT_RE, HEADER_FIELD_RE
+from waitress.utilities import BadRequest
+
+LINE = 4096
+"""Most bytes of the line before a chunk, and of all that follows the last one."""
+_BEGIN = re.compile(rb"(?:\r\n)*(?:\r?\Z|[\x21-\x7e])")
+"""Empty lines, as some clients send them after a body, then a method."""
+_START = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Z-]+ [\x21-\x7e\x80-\xff]+ HTTP/1\.[01]")
+_CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
+_ONCE = (b"host", b"content-length", b"transfer-encoding")
+
+
+class Parser(HTTPRequestParser):  # type: ignore[misc]
+    """One request as it comes in. ``error`` is set, and the request complete, as soon as something is wrong."""
+
+    path = ""
+    body_rcv: Any = None
+
+    def received(self, data: bytes) -> int:
+        """Take bytes in; how many were of this request. All of them, once it is refused."""
+        begins = self.body_rcv is None and not self.header_plus.strip()
+        if begins and not _BEGIN.match(self.header_plus + data):
+            self._refuse("a request must begin with its method")
+            return len(data)
+        try:
+            taken: int = super().received(data)
+        except ValueError:  # a number of thousands of digits, an address that is none
+            self._refuse("a number or an address in the headers cannot be read")
+        if self.empty:  # else a connection could be kept for ever with these
+            self._refuse("there is no request in the empty lines")
+        return len(data) if self.error else taken
+
+    def _refuse(self, why: str) -> None:
+        self.empty, self.completed, self.error = False, True, BadRequest(why)
+
+    def parse_header(self, header_plus: bytes) -> None:
+        _check(header_plus)
+        super().parse_header(header_plus)
+        if self.chunked:
+            self.body_rcv = Chunks(self.body_rcv.getbuf())
+
+
+def _check(head: bytes) -> None:
+    """Raise ParsingError, or TransferEncodingNotImplemented, for a head that others may read in another way."""
+    first, *lines = head.split(b"\r\n")
+    if not _START.fullmatch(first):
+        raise ParsingError("the first line must be: METHOD target HTTP/1.1, or HTTP/1.0")
+    if any(line[:1] in {b" ", b"\t"} for line in lines):
+        raise ParsingError("a header must not go on in the next line")
+    headers = [(name.lower(), value.strip(b" \t")) for name, _, value in (line.partition(b":") for line in lines)]
+    counts = Counter(name for name, _ in headers)
+    for name in _ONCE:
+        if counts[name] > 1:
+            raise ParsingError(f"more than one {name.decode()}")
+    if first.endswith(b"1.1") and not counts[b"host"]:
+        raise ParsingError("HTTP/1.1 needs a Host")
+    coding = dict(headers).get(b"transfer-encoding")
+    if coding is None:
+        return
+    if counts[b"content-length"]:
+        raise ParsingError("send Content-Length or Transfer-Encoding, not both")
+    if first.endswith(b"1.0"):
+        raise ParsingError("HTTP/1.0 knows no Transfer-Encoding")
+    if coding.lower() != b"chunked":
+        raise TransferEncodingNotImplemented("Transfer-Encoding must be: chunked")
+
+
+class Chunks:
+    """A chunked body on its way into waitress's buffer, as waitress's receivers are: ``completed``, ``error``."""
+
+    def __init__(self, buffer: Any) -> None:
+        self.completed = False
+        self.error: BadRequest | None = None
+        self._buffer = buffer
+        self._line = b""
+        self._left, self._trailer = 0, 0
+        """Bytes left of the chunk, and taken of the trailer."""
+        self._next: Callable[[bytes], None] = self._size
+
+    def __len__(self) -> int:
+        return int(self._buffer.__len__())
+
+    def getfile(self) -> Any:
+        return self._buffer.getfile()
+
+    def getbuf(self) -> Any:
+        return self._buffer
+
+    def received(self, data: bytes) -> int:
+        """Take bytes in; how many were of this body."""
+        at = 0
+        while at < len(data) and not self.completed and not self.error:
+            if self._left:
+                part = data[at : at + self._left]
+                self._buffer.append(part)
+                self._left -= len(part)
+                at += len(part)
+            else:
+                at = self._read_line(data, at)
+        return at
+
+    def _read_line(self, data: bytes, at: int) -> int:
+        end = data.find(b"\n", at) + 1
+        self._line += data[at : end or None]
+        if len(self._line) > LINE:
+            self.error = BadRequest(f"a line between chunks is longer than {LINE} bytes")
+        elif end:
+            line, self._line = self._line, b""
+            if line.endswith(b"\r\n") and b"\r" not in line[:-2]:
+                self._next(line[:-2])
+            else:
+                self.error = BadRequest("a line between chunks does not end in CR LF")
+        return end or len(data)
+
+    def _size(self, line: bytes) -> None:
+        size, semicolon, rest = line.partition(b";")
+        if not _CHUNK_SIZE.fullmatch(size) or not CHUNK_EXT_RE.fullmatch(semicolon + rest):
+            self.error = BadRequest("a chunk must begin with its size in hexadecimal digits")
+            return
+        self._left = int(size, 16)
+        self._next = self._end if self._left else self._trail
+
+    def _end(self, line: bytes) -> None:
+        if line:
+            self.error = BadRequest("a chunk is longer than it says")
+        self._next = self._size
+
+    def _trail(self, line: bytes) -> None:
+        """Trailers are read and dropped."""
+        self._trailer += len(line)
+        if self._trailer > LINE:
+            self.error = BadRequest(f"the trailer is longer than {LINE} bytes")
+        elif line and not HEADER_FIELD_RE.fullmatch(line):
+            self.error = BadRequest("the trailer holds what is no header")
+        self.completed = not line
