@@ -82,6 +82,13 @@ def test_a_torn_answer_ends_in_the_middle(behind, bucket):
     assert classify(caught.value) is Trouble.UNREACHABLE
 
 
+def test_a_torn_refusal_of_an_object_is_unreachable_too(behind, bucket):
+    store = S3Store(behind(always("torn")).client("s3"), bucket)
+    with pytest.raises(HTTPClientError) as caught:
+        store.get("missing")
+    assert classify(caught.value) is Trouble.UNREACHABLE
+
+
 def test_a_torn_receive_hides_its_messages(behind, queue):
     one = behind(always("torn", operation="sqs.ReceiveMessage"))
     sqs = one.client("sqs")
