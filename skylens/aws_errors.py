@@ -102,6 +102,9 @@ _CODES = {
         "InvalidAccessKeyId",
         "SignatureDoesNotMatch",
         "RequestTimeTooSkewed",
+        "RequestExpired",
+        "InvalidSignatureException",
+        "UnrecognizedClientException",
         "403",
     },
 }

@@ -4,7 +4,8 @@ from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from botocore.exceptions import ClientError
+from botocore.exceptions import ClientError, HTTPClientError
+from urllib3.exceptions import HTTPError
 
 from skylens.aws_errors import is_exists, is_gone
 
@@ -80,6 +81,8 @@ class S3Store:
             if is_gone(error):
                 return None
             raise
+        except HTTPError as error:  # of a refusal whose body broke off, which botocore reads unguarded
+            raise HTTPClientError(error=error) from error
         asked = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         return Object(answer["Body"].read(), answer["ETag"], (asked - answer["LastModified"]).total_seconds())
 
