@@ -1,4 +1,4 @@
-"""A bucket whose busiest calls go through obstore: an eighth of the CPU that boto3 takes for them (bench/aws_calls.py)."""
+"""A bucket whose busiest calls go through obstore: an eighth of the CPU that boto3 takes (bench/aws_calls.py)."""
 
 import os
 from datetime import UTC, datetime, timedelta

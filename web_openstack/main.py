@@ -33,7 +33,7 @@ from web_openstack.identity import identified
 from web_openstack.keyring import Keyring
 from web_openstack.keys_file import KeysWatch
 from web_openstack.refill import Refill
-from web_openstack.replies import HELPERS, ReplyHelper, ReplyThread
+from web_openstack.replies import HELPERS, HIDDEN, ReplyHelper, ReplyThread
 
 log = logs.get(__name__)
 
@@ -111,7 +111,9 @@ def _serve(
     prefix = settings.queue("replies-")
 
     def own() -> SqsQueue:
-        return queues.ensure(prefix + settings.node_name(), {SEEN_TAG: str(int(clock.now()))}, REPLIES_KEPT)
+        name = prefix + settings.node_name()
+        queues.ensure(name, {SEEN_TAG: str(int(clock.now()))}, REPLIES_KEPT)
+        return queues.named(name, HIDDEN)
 
     threads: list[ReplyThread] = []
     deps = Deps.of(

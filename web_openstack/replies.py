@@ -23,6 +23,9 @@ from web_openstack.metrics import WebMetrics
 log = logs.get(__name__)
 
 POLL = 20
+HIDDEN = 5
+"""Seconds after which an answer comes again that was given to the poll of a process that is gone, as that of this name
+before a restart. Settling takes milliseconds, and an answer that comes twice changes nothing."""
 HELPERS = 3
 TOUCH = 45.0
 """Seconds after its last answer until AWS counts as out of reach: two long polls and a margin."""

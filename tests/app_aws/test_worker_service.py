@@ -66,14 +66,11 @@ def test_its_visibility_timeout_goes_with_each_receive(no_cloud, monkeypatch):
     asked = {}
 
     class Queues:
-        def __init__(self, *clients):
-            pass
-
         def named(self, name, visibility=None):
             asked[name] = visibility
             return FakeQueue()
 
-    monkeypatch.setattr(service, "SqsQueues", Queues)
+    monkeypatch.setattr(service, "quick_queues", lambda _: Queues())
     no_cloud["SKYLENS_VISIBILITY_TIMEOUT"] = "77"
     worker = service._build(service._settings({}), Metadata(NOWHERE, Clock()), None, Clock(), systemd.NOBODY)
     worker._parts.events.close("test", 10)
