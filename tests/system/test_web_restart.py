@@ -3,7 +3,6 @@
 import http.client
 import os
 import threading
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import pytest
@@ -156,20 +155,3 @@ def test_the_same_picture_again_needs_no_worker_even_after_a_kill(cloud, door, p
     cloud.wait(lambda: filled(2), 60, "the answers are back from the bucket")
     assert [ask(number)["same_as"] for number in (1, 2)] == [one["id"] for one in before]
     assert requests.get(f"{door.url}/v1/images/{again['id']}", timeout=60).json() == again
-
-
-@pytest.mark.system
-def test_answers_given_to_the_poll_of_a_killed_process_come_again_in_time(door, pictures):
-    door.start()
-    door.wait_until_ready()
-    door.running[0].kill()
-    door.running[0].wait(10)
-    door.start()
-    door.wait_until_ready()
-
-    def ask(picture):
-        headers = {"Content-Type": "image/png", "Prefer": "wait=25"}
-        return requests.post(f"{door.url}/v1/images", data=picture[1], headers=headers, timeout=60).status_code
-
-    with ThreadPoolExecutor(12) as clients:
-        assert set(clients.map(ask, pictures[:12])) == {200}, "SQS would hide them for half a minute"
