@@ -21,6 +21,7 @@ from skylens.errors import UnavailableError
 from skylens.fakes import FakeQueue, FakeQueues, FakeStore, aws_error
 from skylens.messages import Reply, Request, decode
 from web_openstack.deadletters import DeadLetters
+from web_openstack.deleted import Deleted
 from web_openstack.demand import DemandCounter
 from web_openstack.housekeeping import ASTRAY, Astray
 from web_openstack.idempotency import Idempotency
@@ -97,6 +98,7 @@ class Door:
         self.process = Process(name)
         demand, clock, outputs = DemandCounter(name, world.clock), world.clock, Stops(world.outputs)
         metrics, state, queues = WebMetrics(demand), Stops(world.state), Stops(world.queues)
+        deleted = Deleted()
         self.jobs = Jobs(
             inputs=Stops(world.inputs),
             outputs=outputs,
@@ -108,8 +110,10 @@ class Door:
             calls=Strands(self.process, world.spawn),
             demand=demand,
             waiters=Waiters(),
-            recent=Recent(),
-            cache=ResultCache(0, 10.0**6, lambda: None),
+            recent=Recent(deleted),
+            cache=ResultCache(0, 10.0**6, deleted),
+            deleted=deleted,
+            most_outstanding=lambda _: 0,
             clock=clock,
             new_id=world.new_id,
             storing_well=threading.Event(),

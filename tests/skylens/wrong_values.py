@@ -58,7 +58,7 @@ for _address in ("listen", "internal_listen", "metrics_listen"):
     TEXTS[_address] = ADDRESSES
 for _bucket in ("input_bucket", "output_bucket", "state_bucket"):
     TEXTS[_bucket] = ("A", "a", "a_b", "-ab", "ab-", "a" * 64, "a/b", "a b")
-ANYTHING_GOES = {"model", "models_dir", "nova_cloud", "trusted_proxy", "subnets", "instance_types"}
+ANYTHING_GOES = {"model", "models_dir", "keys_file", "nova_cloud", "trusted_proxy", "subnets", "instance_types"}
 """Free text: a wrong value is found where it is used."""
 
 
