@@ -20,6 +20,7 @@ class Emulators:
         """``base``: variables of every child; ``folder``: of the run, where ministack would put files if it did."""
         self._base, self._folder, self._logs = base, folder, logs
         self.data, self.control = Port(), Port()
+        self.ministack = ["-m", "ministack"]
         self.children: list[Child] = []
 
     def environment(self) -> dict[str, str]:
@@ -29,7 +30,7 @@ class Emulators:
     def start(self) -> None:
         """Start both; returns before they are ready."""
         self.children = [
-            self._child("ministack", ["-m", "ministack"], self._ministack()),
+            self._child("ministack", self.ministack, self._ministack()),
             self._child(
                 "moto", ["-m", "skylens.local.moto_server", "-H", HOST, "-p", str(self.control.number)], self._moto()
             ),
