@@ -1,6 +1,7 @@
 """SQS's busiest calls without boto3's layers around them: less than half of its CPU (bench/aws_calls.py)."""
 
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, cast
 
 import msgspec
@@ -63,20 +64,20 @@ class QuickSqs:
         return getattr(self._client, name)
 
     def send_message(self, **asked: Any) -> Any:
-        found = self._call("SendMessage", asked)
-        return self._client.send_message(**asked) if found is None else found
+        return self._made("SendMessage", asked, self._client.send_message)
 
     def send_message_batch(self, **asked: Any) -> Any:
-        found = self._call("SendMessageBatch", asked)
-        return self._client.send_message_batch(**asked) if found is None else found
+        return self._made("SendMessageBatch", asked, self._client.send_message_batch)
 
     def receive_message(self, **asked: Any) -> Any:
-        found = self._call("ReceiveMessage", asked)
-        return self._client.receive_message(**asked) if found is None else found
+        return self._made("ReceiveMessage", asked, self._client.receive_message)
 
     def delete_message_batch(self, **asked: Any) -> Any:
-        found = self._call("DeleteMessageBatch", asked)
-        return self._client.delete_message_batch(**asked) if found is None else found
+        return self._made("DeleteMessageBatch", asked, self._client.delete_message_batch)
+
+    def _made(self, operation: str, asked: dict[str, Any], otherwise: Callable[..., Any]) -> Any:
+        found = self._call(operation, asked)
+        return otherwise(**asked) if found is None else found
 
     def _call(self, operation: str, asked: dict[str, Any]) -> dict[str, Any] | None:
         """What SQS answered; None when it is for boto3 to find out why it did not."""
