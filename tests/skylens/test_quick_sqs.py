@@ -1,10 +1,10 @@
 """The quick calls to SQS: when they are made, and that boto3 makes anew what did not go well."""
 
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
+from loopback import serving
 
 from skylens.aws import Aws
 from skylens.queues import SqsQueue
@@ -42,14 +42,9 @@ def sqs():
         def log_message(self, *_):
             pass
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    server.daemon_threads, server.seen, server.plan = True, [], []
-    thread = threading.Thread(target=server.serve_forever, args=(0.05,), daemon=True)
-    thread.start()
-    yield server
-    server.shutdown()
-    thread.join()
-    server.server_close()
+    with serving(Handler) as server:
+        server.seen, server.plan = [], []
+        yield server
 
 
 @pytest.fixture
