@@ -99,6 +99,7 @@ def interrupted(service, many, home, keep):
     service.hold_after = keep
     first = start(service, many)
     until(lambda: len(journaled(home)) == keep)
+    until(lambda: len(service.posts) == keep + 4)  # those under way have come in as well, so none comes in later
     first.kill()
     first.communicate(timeout=DEADLINE)
     service.release.set()
