@@ -6,6 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+import msgspec
+
 from autoscaler.experience import Experience, Lessons
 from autoscaler.fleets import Look
 from autoscaler.member import Member, Pulse, state, worker
@@ -17,6 +19,9 @@ LOST = 300.0
 """Seconds of silence after which a running instance is given up."""
 UNSEEN = 300.0
 """How long EC2 may not show an instance that is alive: after its launch, or in a moment of inconsistency."""
+AHEAD = 5.0
+"""Most seconds by which a worker's clock is believed to be before SQS's: what is dated later counts as of then, so that
+no wrong date keeps later words from being heard."""
 GRACE = 60.0
 """Seconds of listening before a missing ``ready`` means anything."""
 
@@ -115,6 +120,7 @@ class Roster:
 
     def hear(self, event: WorkerEvent, sent: float) -> None:
         """Take in a worker's event; it may come late, twice or out of order. ``sent``: Unix seconds by SQS's clock."""
+        event = msgspec.structs.replace(event, at=min(event.at, sent + AHEAD))
         with self._lock:
             pulse = self._pulses.setdefault(event.instance, Pulse())
             pulse.note_ready(event, sent)

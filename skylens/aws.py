@@ -4,9 +4,10 @@ import os
 from typing import TYPE_CHECKING
 
 import boto3
+import botocore.session
 from botocore.config import Config
 
-from skylens.aws_errors import refuse_foreign
+from skylens.aws_errors import Parsers, refuse_foreign
 
 if TYPE_CHECKING:
     from mypy_boto3_autoscaling import AutoScalingClient
@@ -24,7 +25,9 @@ class Aws:
 
     def __init__(self, region: str, *, pool: int = 32) -> None:
         """``pool``: connections kept open per client, as many as threads that call at once."""
-        self._session = boto3.session.Session(region_name=region)
+        core = botocore.session.get_session()
+        core.register_component("response_parser_factory", Parsers())
+        self._session = boto3.session.Session(region_name=region, botocore_session=core)
         self._session.events.register("after-call", refuse_foreign)
         self._pool = pool
 

@@ -14,7 +14,7 @@ from botocore.exceptions import (
     NoCredentialsError,
     PartialCredentialsError,
 )
-from botocore.parsers import ResponseParserError
+from botocore.parsers import ResponseParser, ResponseParserError, ResponseParserFactory
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
@@ -139,6 +139,29 @@ def refuse_foreign(
     """
     if not parsed.get("ResponseMetadata", {}).get("RequestId"):
         raise NotAwsError(operation=model.name, status=http_response.status_code)
+
+
+class Parsers(ResponseParserFactory):
+    """botocore's, made to raise ResponseParserError for every answer that they cannot read.
+
+    That for JSON breaks by itself with whatever Python raises at text in Latin-1, and at JSON that is no object.
+    """
+
+    def create_parser(self, protocol_name: str) -> ResponseParser:
+        parser = super().create_parser(protocol_name)
+        parse = parser.parse
+
+        def guarded(response: Mapping[str, Any], shape: Any) -> Any:
+            try:
+                parsed = parse(response, shape)
+            except (ValueError, TypeError, AttributeError, LookupError) as error:
+                raise ResponseParserError(f"no answer of AWS: {error}") from error
+            if not isinstance(parsed, dict):
+                raise ResponseParserError(f"no answer of AWS: {parsed!r}")
+            return parsed
+
+        parser.parse = guarded  # type: ignore[method-assign]
+        return parser
 
 
 def is_gone(error: BaseException) -> bool:

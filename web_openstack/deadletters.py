@@ -1,8 +1,9 @@
 """Dead letters: requests that no worker survived. Their clients are told, and they are kept for the operator.
 
 Each web process runs this; SQS gives each letter to one of them at a time. The order is: record in the state bucket,
-outcome in the output bucket, reply, delete. A crash between any two steps repeats them, which changes nothing. Of a job
-that its client has deleted no record stays.
+outcome in the output bucket, reply, delete. A crash between any two steps repeats them, which changes nothing. What
+this process has told a client is stored before a letter may say otherwise. Of a job that its client has deleted no
+record stays.
 """
 
 import hashlib
@@ -16,6 +17,7 @@ from skylens.queues import Queue, Received, SqsQueues
 from skylens.store import Store
 from web_openstack.deleted import is_tombstone
 from web_openstack.metrics import WebMetrics
+from web_openstack.unstored import Unstored
 
 log = logs.get(__name__)
 
@@ -38,6 +40,7 @@ class DeadLetters:
     queues: SqsQueues
     state: Store
     outputs: Store
+    unstored: Unstored
     clock: Clock
     metrics: WebMetrics
 
@@ -60,6 +63,7 @@ class DeadLetters:
         place = f"{request.tenant}/{request.id}"
         error: SkylensError = PoisonImageError()
         self._keep(PREFIX + place, error.detail, message.body)
+        self.unstored.store(f"{place}.json")
         reply = Reply(id=request.id, tenant=request.tenant, name=request.name, failure=Failure.of(error))
         if self.outputs.put_if(f"{place}.json", encode(reply), "application/json", etag=None):
             log.error("dead.letter", id=request.id, tenant=request.tenant, name=request.name)

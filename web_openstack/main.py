@@ -34,6 +34,7 @@ from web_openstack.keyring import Keyring
 from web_openstack.keys_file import KeysWatch
 from web_openstack.refill import Refill
 from web_openstack.replies import HELPERS, HIDDEN, ReplyHelper, ReplyThread
+from web_openstack.unstored import Unstored
 
 log = logs.get(__name__)
 
@@ -128,13 +129,15 @@ def _serve(
         in_touch=lambda: all(thread.in_touch() for thread in threads),
         ring=ring,
     )
-    dead = DeadLetters(queues.named(settings.queue("requests-dead")), queues, state, outputs, clock, deps.metrics)
-    replies = ReplyThread(own, deps.jobs, deps.metrics, clock)
+    unstored, letters = Unstored(outputs, clock), queues.named(settings.queue("requests-dead"))
+    dead = DeadLetters(letters, queues, state, outputs, unstored, clock, deps.metrics)
+    replies = ReplyThread(own, deps.jobs, unstored, deps.metrics, clock)
     tenants = keys.tenants(settings.api_keys, (ring or Keyring)())
     refill = Refill(deps.jobs.cache, state, outputs, tenants, clock)
     chores = Housekeeping(
         [
             Deletions(deps.jobs, state).look,
+            unstored.look,
             dead.poll,
             Astray(deps.jobs).look,
             deps.audit.flush,

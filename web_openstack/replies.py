@@ -19,6 +19,7 @@ from skylens.messages import Reply, read
 from skylens.queues import BATCH, Queue, Received
 from web_openstack.jobs import Jobs
 from web_openstack.metrics import WebMetrics
+from web_openstack.unstored import Unstored
 
 log = logs.get(__name__)
 
@@ -34,10 +35,12 @@ BACKOFF = (0.5, 10.0)
 
 
 class ReplyThread(threading.Thread):
-    def __init__(self, own: Callable[[], Queue], jobs: Jobs, metrics: WebMetrics, clock: Clock) -> None:
+    def __init__(
+        self, own: Callable[[], Queue], jobs: Jobs, unstored: Unstored, metrics: WebMetrics, clock: Clock
+    ) -> None:
         """``own``: finds this process's reply queue, or makes it; called again should the queue vanish."""
         super().__init__(name="replies", daemon=True)
-        self._own, self._jobs, self._metrics, self._clock = own, jobs, metrics, clock
+        self._own, self._jobs, self._unstored, self._metrics, self._clock = own, jobs, unstored, metrics, clock
         self._queue = own()
         self._halt = threading.Event()
         self._touched, self._failing = clock.ticks(), False
@@ -87,6 +90,7 @@ class ReplyThread(threading.Thread):
     def _settle(self, message: Received) -> None:
         try:
             reply = read(Reply, message.body)
+            self._unstored.add(reply, message.body.encode())
             fresh = self._jobs.settle(reply)
         except Exception:  # one answer that breaks us must not keep the others from their clients
             log.exception("replies.unreadable", body=message.body[:500])

@@ -6,11 +6,13 @@ Amazon's notices come true by ``PUT /emulator/<id>/<item>`` with its text: ``spo
 """
 
 import secrets
+import sys
 import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 from urllib.parse import unquote
 
 from skylens.clock import Clock
@@ -103,6 +105,11 @@ class _Server(ThreadingHTTPServer):
     daemon_threads = True
     request_queue_size = 128
     """Connections that may wait to be accepted: every worker of a fleet may ask in the same moment."""
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """Tell of what broke, but not of a worker that was killed while it asked."""
+        if not isinstance(sys.exception(), ConnectionError):
+            super().handle_error(request, client_address)
 
 
 class Metadata:

@@ -157,6 +157,27 @@ def test_an_event_that_comes_late_or_twice_changes_nothing():
     assert stage.states() == {"i-1": "busy"}
 
 
+def test_an_event_dated_far_ahead_mutes_nobody():
+    stage = Stage()
+    stage.look(instance())
+    stage.event("heartbeat", at=CLOCK0 + 10**6, in_flight=3)
+    assert stage.states() == {"i-1": "busy"}
+    stage.clock.sleep(6)
+    stage.event("heartbeat", in_flight=0)
+    assert stage.states() == {"i-1": "idle"}
+
+
+def test_a_worker_whose_clock_is_far_ahead_is_heard_in_order_and_its_boot_measured():
+    stage = Stage()
+    stage.look(instance())
+    stage.clock.sleep(40)
+    for kind, in_flight in (("ready", 0), ("heartbeat", 2), ("draining", 1)):
+        stage.event(kind, at=stage.clock.now() + 10**6, in_flight=in_flight)
+        stage.clock.sleep(5)
+    assert stage.states() == {"i-1": "draining"}
+    assert stage.roster.boot_seconds(1.0) == 40
+
+
 def test_a_silent_worker_is_neither_idle_nor_busy():
     stage = Stage()
     stage.look(instance())

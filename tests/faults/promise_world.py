@@ -30,6 +30,7 @@ from web_openstack.metrics import WebMetrics
 from web_openstack.recent import Recent
 from web_openstack.replies import ReplyThread
 from web_openstack.result_cache import ResultCache
+from web_openstack.unstored import Unstored
 from web_openstack.uploads import Image
 from web_openstack.waiters import Waiters
 
@@ -119,8 +120,10 @@ class Door:
             storing_well=threading.Event(),
         )
         self.idempotency = Idempotency(state, self.jobs)
-        self.replies = ReplyThread(lambda: Stops(world.queues.queues[f"replies-{name}"]), self.jobs, metrics, clock)
-        self.dead = DeadLetters(Stops(world.dead), queues, state, outputs, clock, metrics)
+        self.unstored = Unstored(outputs, clock)
+        own = Stops(world.queues.queues[f"replies-{name}"])
+        self.replies = ReplyThread(lambda: own, self.jobs, self.unstored, metrics, clock)
+        self.dead = DeadLetters(Stops(world.dead), queues, state, outputs, self.unstored, clock, metrics)
         self.astray = Astray(self.jobs)
 
     def post(self, post: Post) -> str:
@@ -193,6 +196,9 @@ class World:
     def replies(self, door: int) -> None:
         self._start(self.doors[door], lambda one: one.replies.poll(0))
 
+    def unstored(self, door: int) -> None:
+        self._start(self.doors[door], lambda one: one.unstored.look())
+
     def letters(self, door: int) -> None:
         self._start(self.doors[door], lambda one: one.dead.poll(0))
 
@@ -247,6 +253,7 @@ class World:
             for number in range(2):
                 self.take(number)
                 self.replies(number)
+                self.unstored(number)
                 self.letters(number)
                 self.astray(number)
             self._run_all()

@@ -7,7 +7,7 @@ import signal
 import sys
 import threading
 from collections import Counter
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 
 import httpx2
@@ -42,8 +42,14 @@ class Weather:
         return Counter(httpx2.get(self._desk, trust_env=False).json())
 
 
+HARMS = ("worker", "worker", "web", "scaler", "spot")
+"""A tier of which a process is killed, or ``spot``: Amazon takes an instance back."""
+
+
 class Killer:
-    """``kill -9`` of a random process every ``pause`` seconds, by ``seed``; who starts again is not killed meanwhile.
+    """Harms a random process every ``pause`` seconds, by ``seed``: in a random order, but each of ``HARMS`` in turn.
+
+    Deaths are by ``kill -9``; who starts again, or was told to leave, is left alone meanwhile.
 
     Owns one thread, ended by ``stop``; if it dies, ``stop`` raises what killed it.
     """
@@ -53,6 +59,7 @@ class Killer:
         self._done, self._failure = threading.Event(), None
         self._thread = threading.Thread(target=self._run, name="killer", daemon=True)
         self.kills: Counter = Counter()
+        self._due: list[str] = []
         self._dead: set[int] = set()
 
     @property
@@ -62,24 +69,30 @@ class Killer:
     def _run(self) -> None:
         try:
             while self.total < self._most and not self._done.wait(self._chance.uniform(*self._pause)):
-                self._kill(self._chance.choice(["worker", "worker", "worker", "web", "web", "scaler"]))
+                self._due = self._due or self._chance.sample(HARMS, len(HARMS))
+                if self._harm(self._due[-1]):
+                    self.kills[self._due.pop()] += 1
         except Exception as error:  # noqa: BLE001 - handed to the test by stop()
             self._failure = error
 
-    def _kill(self, tier: str) -> None:
+    def _harm(self, kind: str) -> bool:
+        """False when there is nobody to whom it could be done, or it left by itself meanwhile."""
         state = self._cloud.state
-        found = {
-            "worker": sorted(state.workers.values()),
-            "web": [node.pid for node in state.web],
-            "scaler": [state.scaler.pid],
-        }[tier]
+        workers = {pid: instance for instance, pid in sorted(state.workers.items())}
+        found = {"web": [node.pid for node in state.web], "scaler": [state.scaler.pid]}.get(kind, list(workers))
         alive = [pid for pid in found if pid not in self._dead]
-        if alive:
-            with suppress(ProcessLookupError):  # it left by itself meanwhile
-                pid = self._chance.choice(alive)
+        if not alive:
+            return False
+        pid = self._chance.choice(alive)
+        self._dead.add(pid)
+        try:
+            if kind == "spot":
+                take_back(self._cloud, workers[pid])
+            else:
                 os.kill(pid, signal.SIGKILL)
-                self._dead.add(pid)
-                self.kills[tier] += 1
+        except (ProcessLookupError, httpx2.HTTPStatusError):
+            return False
+        return True
 
     def stop(self) -> None:
         self._done.set()

@@ -59,7 +59,7 @@ class Promise(RuleBasedStateMachine):
     def extend(self, number):
         self.world.extend(number)
 
-    @rule(door=TWO, what=st.sampled_from(["replies", "replies", "letters", "astray"]))
+    @rule(door=TWO, what=st.sampled_from(["replies", "replies", "unstored", "letters", "astray"]))
     def poll(self, door, what):
         getattr(self.world, what)(door)
 

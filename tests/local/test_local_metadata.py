@@ -1,4 +1,6 @@
 import socket
+import struct
+import threading
 
 import httpx2
 import pytest
@@ -55,6 +57,28 @@ def test_a_token_ends_after_its_time(http, time):
     assert http.get("/i-1/latest/meta-data/instance-id", headers=headers).status_code == 200
     time.sleep(1)
     assert http.get("/i-1/latest/meta-data/instance-id", headers=headers).status_code == 401
+
+
+def test_a_worker_that_is_killed_while_it_asks_leaves_no_trace_on_the_terminal(registry, monkeypatch, capfd):
+    service = Metadata(registry)
+    killed, over = threading.Event(), threading.Event()
+    answer, end = registry.token, service._server.shutdown_request
+
+    def late(*asked):
+        assert killed.wait(30)
+        return answer(*asked)
+
+    monkeypatch.setattr(registry, "token", late)
+    monkeypatch.setattr(service._server, "shutdown_request", lambda connection: (end(connection), over.set()))
+    service.start()
+    worker = socket.create_connection(("127.0.0.1", service._server.server_port))
+    worker.sendall(f"PUT /i-1/latest/api/token HTTP/1.1\r\n{TTL}: 60\r\n\r\n".encode())
+    worker.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))  # as a process that is gone
+    worker.close()
+    killed.set()
+    assert over.wait(30)
+    service.close()
+    assert capfd.readouterr() == ("", "")
 
 
 @pytest.mark.parametrize("seconds", [None, "0", "21601", "soon"])

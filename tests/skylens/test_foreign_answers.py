@@ -19,6 +19,14 @@ PAGES = {
     "broken": b"<!DOCTYPE html><html><br><body>Sign in",
     "empty": b"",
 }
+NO_JSON_OBJECTS = {
+    "latin": "<html><body>Zugang für Gäste</body></html>".encode("latin-1"),
+    "list": b'["sign in"]',
+    "words": b'"sign in"',
+    "null": b"null",
+    "of other types": b'{"Messages": ["sign in"], "QueueUrls": 1, "Failed": {}}',
+}
+"""What breaks botocore's parser of JSON."""
 CALLS = {
     "send": lambda aws, url: queue(aws, url).send(b"x"),
     "receive": lambda aws, url: queue(aws, url).receive(1, wait=0),
@@ -102,6 +110,16 @@ def url(proxy, monkeypatch):
 @pytest.mark.parametrize(("status", "page"), [*((200, page) for page in PAGES), (403, "whole"), (404, "broken")])
 def test_an_answer_that_is_not_from_aws_is_an_outage(proxy, url, name, status, page):
     proxy.status, proxy.page = status, PAGES[page]
+    with pytest.raises(AWS_ERRORS) as raised:
+        CALLS[name](Aws("us-east-1"), url)
+    assert classify(raised.value) is Trouble.UNREACHABLE
+
+
+@pytest.mark.parametrize("name", ["send", "receive", "named", "quick receive"])
+@pytest.mark.parametrize("page", NO_JSON_OBJECTS)
+@pytest.mark.parametrize("status", [200, 403])
+def test_what_is_no_json_of_sqs_is_an_outage_too(proxy, url, name, status, page):
+    proxy.status, proxy.page = status, NO_JSON_OBJECTS[page]
     with pytest.raises(AWS_ERRORS) as raised:
         CALLS[name](Aws("us-east-1"), url)
     assert classify(raised.value) is Trouble.UNREACHABLE

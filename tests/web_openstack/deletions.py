@@ -8,6 +8,7 @@ from skylens.fakes import FakeQueue
 from web_openstack.deadletters import DeadLetters
 from web_openstack.deletion import Deletions
 from web_openstack.refill import Refill
+from web_openstack.unstored import Unstored
 
 PNG = {"Content-Type": "image/png"}
 ASYNC = PNG | {"Prefer": "respond-async"}
@@ -70,7 +71,9 @@ def is_remembered(web, job):
 
 def letters(web):
     clock = web.clock.clock()
-    return DeadLetters(FakeQueue(clock), web.queues, web.state, web.outputs, clock, web.deps.metrics)
+    return DeadLetters(
+        FakeQueue(clock), web.queues, web.state, web.outputs, Unstored(web.outputs, clock), clock, web.deps.metrics
+    )
 
 
 def records(web):

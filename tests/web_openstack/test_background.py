@@ -13,6 +13,7 @@ from web_openstack.deadletters import DeadLetters
 from web_openstack.housekeeping import ASTRAY, FORGOTTEN, SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.metrics import WebMetrics
 from web_openstack.replies import ReplyHelper, ReplyThread
+from web_openstack.unstored import Unstored
 
 ASYNC = {"Content-Type": "image/png", "Prefer": "respond-async"}
 
@@ -22,9 +23,13 @@ def submit(web):
     return web.taken()[-1]
 
 
+def unstored(web):
+    return Unstored(web.outputs, web.clock.clock())
+
+
 def replies_of(web):
     queue = FakeQueue(web.clock.clock())
-    return queue, ReplyThread(lambda: queue, web.deps.jobs, web.deps.metrics, web.clock.clock())
+    return queue, ReplyThread(lambda: queue, web.deps.jobs, unstored(web), web.deps.metrics, web.clock.clock())
 
 
 def test_a_reply_is_settled_before_it_is_deleted(web):
@@ -72,6 +77,7 @@ def dead_letters(web):
         web.queues,
         web.state,
         web.outputs,
+        unstored(web),
         web.clock.clock(),
         WebMetrics(web.deps.jobs.demand),
     )
@@ -294,7 +300,7 @@ def test_a_reply_queue_that_vanished_is_made_again(web):
     queues = [FakeQueue(web.clock.clock()), FakeQueue(web.clock.clock())]
     queues[0].script.fail("receive", aws_error("QueueDoesNotExist"), times=100)
     made = iter(queues)
-    thread = ReplyThread(lambda: next(made), web.deps.jobs, web.deps.metrics, web.clock.clock())
+    thread = ReplyThread(lambda: next(made), web.deps.jobs, unstored(web), web.deps.metrics, web.clock.clock())
     request = submit(web)
     queues[1].send(encode(web.reply(request)))
     thread.start()

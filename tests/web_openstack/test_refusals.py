@@ -124,6 +124,14 @@ def test_no_endpoint_opens_to_a_bad_key(site, place):
         assert check_refused(site, place, answer, 401, REASONS[kind]) == told
 
 
+@pytest.mark.parametrize("place", GUARDED, ids=" ".join)
+def test_the_key_comes_before_whatever_else_is_wrong(site, place):
+    method, route = place
+    answer = site.ask(method, f"{route}?top=none&wait=long", "")
+    check_refused(site, place, answer, 401, "no_key")
+    assert "Preference-Applied" not in answer[1]
+
+
 @pytest.mark.parametrize("place", [place for place, scope in GUARDED.items() if scope != ANY], ids=" ".join)
 def test_every_other_scope_together_is_not_enough(site, place):
     scope = GUARDED[place]

@@ -38,9 +38,9 @@ class BatchList:
     batches: Batches
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        top = asked.top(req)
         with self.door.admit_many(req) as tenant:
-            batch = self._make(req, Order(tenant, top, asked.trace(req), lambda: self.door.charge(tenant)))
+            order = Order(tenant, asked.top(req), asked.trace(req), lambda: self.door.charge(tenant))
+            batch = self._make(req, order)
         resp.status = falcon.HTTP_202
         resp.location = f"/v1/batches/{batch.id}"
         resp.content_type = falcon.MEDIA_JSON
@@ -72,10 +72,10 @@ class BatchById:
     waits: asked.Waits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, batch: str) -> None:
-        wait = self.waits.of_query(req) if req.get_param("wait") is not None else self.waits.longest
         resp.set_header("Cache-Control", "no-store")
         with ExitStack() as visit:
             tenant, may_wait = visit.enter_context(self.door.visit(req, "read"))
+            wait = self.waits.of_query(req) if req.get_param("wait") is not None else self.waits.longest
             found = self.batches.find(batch, tenant)
             if req.client_prefers((falcon.MEDIA_JSON, NDJSON)) == NDJSON:
                 lines = _Lines(self.batches, found, tenant, self.door.admission.draining, asked.gone(req))

@@ -45,8 +45,8 @@ class Images:
     waits: asked.Waits
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        top, wait = asked.top(req), self.waits.preferred(req, resp)
         with self.door.admit(req) as tenant:
+            top, wait = asked.top(req), self.waits.preferred(req, resp)
             job = self._submit(req, tenant, top)
             req.context.job = job
             answer(resp, job, self._await(req, job, tenant, wait) if wait else None)
@@ -76,8 +76,8 @@ class ImageById:
     deletion: Deletion
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, job: str) -> None:
-        wait = self.waits.of_query(req)
         with self.door.visit(req, "read") as (tenant, may_wait):
+            wait = self.waits.of_query(req)
             answer(resp, job, self.jobs.find(job, tenant, wait if may_wait else 0, asked.gone(req)))
 
     def on_delete(self, req: falcon.Request, resp: falcon.Response, job: str) -> None:

@@ -1,0 +1,86 @@
+"""Answers that came to this process and may not be stored: on the fast path a worker may die between the two."""
+
+import threading
+from collections import OrderedDict, deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from itertools import islice, takewhile
+
+from skylens import logs
+from skylens.clock import Clock
+from skylens.messages import Reply
+from skylens.store import Store
+
+log = logs.get(__name__)
+
+GRACE = 5.0
+"""Seconds after an answer in which its worker will have stored it, if it lives."""
+PAGE = 1000
+"""Keys in one answer of S3 to a listing."""
+MOST = 20_000
+
+
+@dataclass(frozen=True)
+class Unstored:
+    """Sees that what this process told a client is what the output bucket says, before a dead letter says otherwise.
+
+    Written by the reply threads, emptied by housekeeping. Bounded; the oldest answer goes first. If the process dies,
+    the request is queued still, and another worker answers it (docs/decisions/0014-fast-path.md).
+    """
+
+    outputs: Store
+    clock: Clock
+    most: int = MOST
+    _told: OrderedDict[str, tuple[float, bytes]] = field(default_factory=OrderedDict)
+    """By the outcome's key, when it came (ticks) and its message as it was: a newer worker's may say more."""
+    _lock: threading.Lock = field(default_factory=threading.Lock)
+
+    def __len__(self) -> int:
+        return len(self._told)
+
+    def add(self, reply: Reply, body: bytes) -> None:
+        """Keep a worker's answer until it is seen to be stored. What the door answers by itself is stored before."""
+        if not reply.worker:
+            return
+        with self._lock:
+            self._told.setdefault(f"{reply.tenant}/{reply.id}.json", (self.clock.ticks(), body))
+            while len(self._told) > self.most:
+                self._told.popitem(last=False)
+
+    def look(self) -> None:
+        """Store the answers whose workers did not. Raises AWS's errors; what is left is for the next time.
+
+        Ids are time-ordered, and so is a bucket's listing: one page of it speaks for up to a thousand answers.
+        """
+        with self._lock:
+            until = self.clock.ticks() - GRACE
+            due = deque(sorted(takewhile(lambda key: self._told[key][0] <= until, self._told)))
+        while due:
+            stored, last = self._page(due[0])
+            while due and due[0] <= last:
+                key = due.popleft()
+                if key in stored:
+                    self._forget(key)
+                else:
+                    self.store(key)
+
+    def _page(self, first: str) -> tuple[set[str], str]:
+        """The tenant's stored outcomes from ``first`` on, and the last key that these speak for."""
+        folder = first.partition("/")[0] + "/"
+        found: Iterator[str] = self.outputs.keys(folder, first.removesuffix(".json"))
+        keys = list(islice(found, PAGE))
+        return set(keys), keys[-1] if len(keys) == PAGE else f"{folder}~"
+
+    def store(self, key: str) -> None:
+        """Store the answer of this key, if it is kept here, unless something is stored already: that counts."""
+        with self._lock:
+            kept = self._told.get(key)
+        if kept is None:
+            return
+        if self.outputs.put_if(key, kept[1], "application/json", etag=None):
+            log.warning("outcome.made_good", key=key)
+        self._forget(key)
+
+    def _forget(self, key: str) -> None:
+        with self._lock:
+            self._told.pop(key, None)
