@@ -111,7 +111,7 @@ class WebSettings(Settings):
     """``tenant:sha256`` of API keys that may do everything for ever; without any key the door is open, on loopback."""
     keys_file: str = ""
     """File of API keys, with scopes and expiry, and of tenants' limits: see ``skylens keys``; changes count at once."""
-    oidc_issuer: str = Field("", pattern=rf"^({AUTHORITY}(/[^\s?#]*)?)?$")
+    oidc_issuer: str = ""
     """URL of the OpenID Connect issuer whose JWTs are taken as bearer tokens; empty takes none."""
     oidc_audience: str = ""
     """What ``aud`` of a JWT must be, or hold: the name by which the issuer knows this service."""
@@ -126,7 +126,7 @@ class WebSettings(Settings):
         "skylens:operate=operate",
     )
     """``word=scope`` or ``word=scope+scope``: what a word of a JWT's scope claim lets do. Other words: nothing."""
-    keystone_url: str = Field("", pattern=rf"^({AUTHORITY}(/[^\s?#]*)?/v3)?$")
+    keystone_url: str = ""
     """Identity API of the Keystone whose tokens are taken as ``X-Auth-Token``, ending in /v3; empty takes none."""
     keystone_roles: Words = ("member=submit+read+delete", "reader=read")
     """``role=scope+scope``: what a role in the token's project lets do; other roles let do nothing."""
@@ -152,6 +152,20 @@ class WebSettings(Settings):
         for entry in value:
             if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}:[0-9a-f]{64}", entry):
                 raise ValueError("each entry must be tenant:<SHA-256 of the key in lower-case hex>")
+        return value
+
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str) -> str:
+        if value and not re.fullmatch(rf"{AUTHORITY}(/[^\s?#]*)?", value):
+            raise ValueError("must be https://host or https://host/path, or http:// on this machine's loopback")
+        return value
+
+    @field_validator("keystone_url")
+    @classmethod
+    def _keystone(cls, value: str) -> str:
+        if value and not re.fullmatch(rf"{AUTHORITY}(/[^\s?#]*)?/v3", value):
+            raise ValueError("must be https://host:5000/v3 or the like, or http:// on this machine's loopback")
         return value
 
     @field_validator("oidc_scopes", "keystone_roles")
