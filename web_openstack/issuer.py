@@ -65,7 +65,8 @@ def _body(fetch: Fetch, url: str) -> bytes:
 
 def usable(one: Mapping[str, Any]) -> Key | None:
     """A key as the issuer lists it; None for one of another kind or use, a weak one, and one that is not public."""
-    named = ALGORITHMS.get((str(one.get("kty")), one.get("crv") and str(one["crv"])), ())
+    kind = one.get("kty"), one.get("crv")
+    named = next((names for known, names in ALGORITHMS.items() if known == kind), ())
     algorithms = tuple(name for name in named if one.get("alg", name) == name)
     if not algorithms or one.get("use", "sig") != "sig" or "d" in one:
         return None

@@ -62,7 +62,8 @@ class Issuer:
 
     def token(self, kid="one", **changes):
         key, alg = self.private[kid]
-        return jwt.encode(self.claims(**changes), key, alg, headers={"kid": kid})
+        payload = json.dumps(self.claims(**changes)).encode()
+        return jwt.PyJWS().encode(payload, key, alg, headers={"kid": kid})
 
     def pem(self, kid="one"):
         """Its public key as everybody can have it."""

@@ -13,8 +13,10 @@ from web_openstack.vouched import vouched
 class Trusting:
     """``issuer`` and ``keystone``: as the web tier asks them; ``keys``: an empty keys file; ``web``: the tier."""
 
-    def __init__(self, make_web, stack, **settings):
+    def __init__(self, make_web, stack, first=(), **settings):
+        """``first``: what the issuer answers first."""
         self.issuer, self.keystone = stack.enter_context(serving_issuer()), stack.enter_context(serving_keystone())
+        self.issuer.script += first
         self.keys, self.clock = Keys(), FakeClock()
         known = {"oidc_issuer": self.issuer.url, "oidc_audience": AUDIENCE, "keystone_url": self.keystone.url}
         self.web = make_web(
