@@ -11,7 +11,7 @@ import urllib3
 from skylens.errors import SettingsError, UnavailableError
 from skylens.settings import AUTHORITY
 
-TIMEOUT, TOTAL = 3.0, 5.0
+TIMEOUT, TOTAL = 3.0, 10.0
 """Seconds to connect, and for both connecting and each wait for bytes."""
 LARGEST = 256 * 1024
 """Bytes of a document."""
@@ -54,10 +54,12 @@ class HttpFetch:
         asked = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "skylens", **headers}
         try:
             answer = self._pool.request("GET", url, headers=asked, redirect=False, preload_content=False)
-            body = answer.read(LARGEST + 1, decode_content=False)
-            if len(body) > LARGEST:
-                answer.close()
-                raise UnavailableError(f"{url} answers with more than {LARGEST} bytes")
+            body = b""
+            while part := answer.read(LARGEST + 1 - len(body), decode_content=False):
+                body += part
+                if len(body) > LARGEST:
+                    answer.close()
+                    raise UnavailableError(f"{url} answers with more than {LARGEST} bytes")
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise UnavailableError(f"{url} does not answer: {said}") from error

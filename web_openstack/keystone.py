@@ -30,7 +30,7 @@ from web_openstack.tokens import AUTH_TOKEN, UNKNOWN, fingerprint, name
 log = logs.get(__name__)
 
 FORM = re.compile(r"[\w.+/=-]{1,8192}", re.ASCII)
-HELPERS, MOST_ASKED, KEPT = 8, 64, 10_000
+HELPERS, MOST_ASKED, KEPT = 16, 64, 10_000
 """Tokens asked about at once, on their way or waiting for it, and remembered."""
 GOOD, BAD, AWAY = 60.0, 10.0, 1.0
 """Seconds for which Keystone's word counts: that a token is good, that it is not, and that nothing was to be had."""
