@@ -57,10 +57,10 @@ soak: $(VENV)/.dev ## the long runs
 	@$(BIN)/pytest -m soak -s $(ARGS)
 
 lock: ## write requirements/*.txt anew from pyproject.toml (needs uv)
-	$(LOCK) --extra local --extra plots --extra openstack --group build --group deploy --group dev -o requirements/dev.txt
+	$(LOCK) --extra local --extra plots --extra openstack --extra oidc --group build --group deploy --group dev -o requirements/dev.txt
 	$(LOCK) --extra local --extra plots --group build -c requirements/dev.txt -o requirements/local.txt
 	$(LOCK) --extra openstack --group build --group deploy -c requirements/dev.txt -o requirements/deploy.txt
-	$(LOCK) --extra openstack -c requirements/dev.txt -o requirements/web.txt
+	$(LOCK) --extra openstack --extra oidc -c requirements/dev.txt -o requirements/web.txt
 	$(LOCK) --extra worker -c requirements/dev.txt -o requirements/worker.txt
 	$(COMPILE) --group audit -o requirements/audit.txt
 

@@ -25,11 +25,11 @@ class BadRequestError(SkylensError):
 
 
 class UnauthorisedError(SkylensError):
-    status, code, title = 401, "unauthorised", "A valid API key is needed"
+    status, code, title = 401, "unauthorised", "A valid API key or token is needed"
 
 
 class ForbiddenError(SkylensError):
-    status, code, title = 403, "forbidden", "This API key may not do that"
+    status, code, title = 403, "forbidden", "This key or token may not do that"
 
 
 class UnknownJobError(SkylensError):

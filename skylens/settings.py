@@ -32,6 +32,11 @@ def _port(address: str) -> str:
     return address
 
 
+_LOOPBACK = r"(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])"
+AUTHORITY = rf"(https://([A-Za-z0-9.\-]+|\[[0-9a-fA-F:]+\])|http://{_LOOPBACK})(:\d{{1,5}})?"
+"""Of whom to believe about callers: over HTTPS, or on this machine."""
+_SCOPE = r"(submit|read|delete|operate)"
+_GRANT = re.compile(rf"[^\s=,]{{1,200}}={_SCOPE}(\+{_SCOPE})*")
 ListenAddress = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):\d{1,5}$"), AfterValidator(_port)]
 
 
@@ -106,6 +111,27 @@ class WebSettings(Settings):
     """``tenant:sha256`` of API keys that may do everything for ever; without any key the door is open, on loopback."""
     keys_file: str = ""
     """File of API keys, with scopes and expiry, and of tenants' limits: see ``skylens keys``; changes count at once."""
+    oidc_issuer: str = ""
+    """URL of the OpenID Connect issuer whose JWTs are taken as bearer tokens; empty takes none."""
+    oidc_audience: str = ""
+    """What ``aud`` of a JWT must be, or hold: the name by which the issuer knows this service."""
+    oidc_tenant_claim: str = Field("tenant", min_length=1)
+    """Claim of a JWT that names its tenant."""
+    oidc_scope_claim: str = Field("scope", min_length=1)
+    """Claim of a JWT whose words, or list, ``oidc_scopes`` turns into scopes."""
+    oidc_scopes: Words = (
+        "skylens:submit=submit",
+        "skylens:read=read",
+        "skylens:delete=delete",
+        "skylens:operate=operate",
+    )
+    """``word=scope`` or ``word=scope+scope``: what a word of a JWT's scope claim lets do. Other words: nothing."""
+    keystone_url: str = ""
+    """Identity API of the Keystone whose tokens are taken as ``X-Auth-Token``, ending in /v3; empty takes none."""
+    keystone_roles: Words = ("member=submit+read+delete", "reader=read")
+    """``role=scope+scope``: what a role in the token's project lets do; other roles let do nothing."""
+    tokens_ca: str = ""
+    """File of certificates (PEM) to trust beside the system's when the issuer or Keystone is asked."""
     open_door: bool = False
     """Serve without API keys on an address that is not loopback."""
     rate_limit: str = Field("", pattern=r"^(\d+/(second|minute|hour|day))?$")
@@ -115,7 +141,7 @@ class WebSettings(Settings):
     trusted_proxy: str = ""
     """Address of the proxy in front, whose X-Forwarded-* headers are believed."""
 
-    @field_validator("api_keys", mode="before")
+    @field_validator("api_keys", "oidc_scopes", "keystone_roles", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return split_words(value)
@@ -128,6 +154,30 @@ class WebSettings(Settings):
                 raise ValueError("each entry must be tenant:<SHA-256 of the key in lower-case hex>")
         return value
 
+    @field_validator("oidc_issuer")
+    @classmethod
+    def _issuer(cls, value: str) -> str:
+        if value and not re.fullmatch(rf"{AUTHORITY}(/[^\s?#]*)?", value):
+            raise ValueError("must be https://host or https://host/path, or http:// on this machine's loopback")
+        return value
+
+    @field_validator("keystone_url")
+    @classmethod
+    def _keystone(cls, value: str) -> str:
+        if value and not re.fullmatch(rf"{AUTHORITY}(/[^\s?#]*)?/v3", value):
+            raise ValueError("must be https://host:5000/v3 or the like, or http:// on this machine's loopback")
+        return value
+
+    @field_validator("oidc_scopes", "keystone_roles")
+    @classmethod
+    def _grants(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            if not _GRANT.fullmatch(entry):
+                raise ValueError(f"{entry[:80]!r} should be word=scope, or word=submit+read+delete+operate")
+        if not value:
+            raise ValueError("it should be one word=scope or more; without any, no token lets do anything")
+        return value
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.max_image_bytes > self.max_body_bytes:
@@ -136,16 +186,24 @@ class WebSettings(Settings):
             raise ValueError(f"wait_seconds {self.wait_seconds} must not exceed max_wait_seconds")
         if self.listen == self.internal_listen:
             raise ValueError(f"listen and internal_listen are both {self.listen}; they must differ")
+        if bool(self.oidc_issuer) != bool(self.oidc_audience):
+            raise ValueError(
+                f"oidc_issuer is {self.oidc_issuer!r} and oidc_audience {self.oidc_audience!r}: set both, or neither; "
+                "a token for another service of that issuer must not let in"
+            )
         host = self.listen.rpartition(":")[0]
         if not (
             self.api_keys
             or self.keys_file
+            or self.oidc_issuer
+            or self.keystone_url
             or self.open_door
             or host in {"localhost", "[::1]"}
             or host.startswith("127.")
         ):
             raise ValueError(
-                f"listen {self.listen} is not loopback: set api_keys or keys_file, or open_door=true to serve anybody"
+                f"listen {self.listen} is not loopback: set api_keys or keys_file, oidc_issuer or keystone_url, "
+                "or open_door=true to serve anybody"
             )
         return self
 

@@ -15,7 +15,7 @@ from skylens.gathered import GatheredQueue
 from skylens.queues import Queue
 from skylens.settings import WebSettings
 from skylens.store import Store
-from web_openstack import keys, problems
+from web_openstack import problems, tokens
 from web_openstack.admission import Admission, FleetBoard
 from web_openstack.asked import Waits
 from web_openstack.audit import Audit
@@ -45,6 +45,7 @@ from web_openstack.waiters import Waiters
 PAGE = Path(__file__).parent / "page"
 BUSY, LINGER = 16, 0.02
 """From so many unanswered images on, a request waits at most so many seconds for others to go to SQS with it."""
+NO_TOKENS = tokens.Tokens()
 
 
 @dataclass(frozen=True)
@@ -77,11 +78,12 @@ class Deps:
         new_id: Callable[[], str],
         in_touch: Callable[[], bool],
         ring: Callable[[], Keyring] | None = None,
+        vouched: tokens.Tokens = NO_TOKENS,
     ) -> "Deps":
-        """``ring``: the keys file as it is now; None without one."""
+        """``ring``: the keys file as it is now, None without one; ``vouched``: what is taken beside keys."""
         demand = DemandCounter(settings.node_name(), clock)
         metrics, deleted = WebMetrics(demand), Deleted()
-        callers = keys.strategy(settings.api_keys, ring, clock)
+        callers = tokens.strategy(settings.api_keys, ring, clock, vouched)
         limits = TenantLimits(settings.rate_limit, lambda: (ring or Keyring)().limits, clock)
         jobs = Jobs(
             inputs=inputs,

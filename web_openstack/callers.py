@@ -11,6 +11,8 @@ Scope: TypeAlias = Literal["submit", "read", "delete", "operate"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
 Header: TypeAlias = Callable[[str], str | None]
 """A request's header by its name, or None."""
+Tell: TypeAlias = Callable[[], None]
+"""Called once, from any thread; it does not block."""
 OPEN_TENANT = "default"
 
 
@@ -23,17 +25,25 @@ class Caller:
     scopes: frozenset[Scope]
 
     def check(self, scope: Scope | None) -> None:
-        """Raise ForbiddenError without ``scope``; None is content with any."""
+        """Raise ForbiddenError without ``scope``; None is content with any, but not with none at all."""
+        if scope is None and not self.scopes:
+            raise ForbiddenError("this key or token has no scope here", reason="scope")
         if scope is not None and scope not in self.scopes:
-            has = ", ".join(sorted(self.scopes))
-            raise ForbiddenError(f"this API key lacks the scope {scope}; it has {has}", reason="scope")
+            has = ", ".join(sorted(self.scopes)) or "none"
+            raise ForbiddenError(f"this key or token lacks the scope {scope}; it has {has}", reason="scope")
 
 
 class Strategy(Protocol):
     """A way to know a caller. It must not block: it is asked by the thread that serves every connection, too."""
 
+    def ready(self, header: Header, tell: Tell) -> bool:
+        """Whether ``caller`` can say now. If not, somebody is being asked, and ``tell`` is called when it can."""
+
     def caller(self, header: Header) -> Caller:
-        """Who the request's headers say it is. Raises UnauthorisedError with a ``reason``."""
+        """Who the request's headers say it is.
+
+        Raises UnauthorisedError or ForbiddenError with a ``reason``, UnavailableError while nobody can say.
+        """
 
     def named(self, header: Header) -> str:
         """The public name of what was shown, refused or not, if it is known here; never a secret."""
@@ -41,6 +51,10 @@ class Strategy(Protocol):
 
 class Open:
     """Asks nobody: everyone is the tenant ``default`` and may do everything."""
+
+    def ready(self, header: Header, tell: Tell) -> bool:
+        del header, tell
+        return True
 
     def caller(self, header: Header) -> Caller:
         del header

@@ -8,7 +8,7 @@ import falcon
 from web_openstack.admission import Admission, FleetBoard
 from web_openstack.callers import Caller, Scope, Strategy
 from web_openstack.demand import DemandCounter
-from web_openstack.gate import REFUSED
+from web_openstack.gate import CALLER, REFUSED
 from web_openstack.tenant_limits import TenantLimits
 
 
@@ -29,12 +29,12 @@ class Door:
     def who(self, req: falcon.Request, scope: Scope | None) -> Caller:
         """Who calls; ``scope``: what they must be allowed to do, None: anything at all.
 
-        Raises UnauthorisedError, ForbiddenError.
+        Raises UnauthorisedError, ForbiddenError, UnavailableError.
         """
         refused = req.env.get(REFUSED)
         if refused is not None:
             raise refused
-        caller = self._callers.caller(req.get_header)
+        caller = req.env.get(CALLER) or self._callers.caller(req.get_header)
         req.context.tenant, req.context.key = caller.tenant, caller.key
         caller.check(scope)
         return caller

@@ -1,5 +1,6 @@
 """What a keys file holds: keys, tenants' limits, and who changed them when. Pure: time and randomness come in."""
 
+import re
 from collections import Counter
 from collections.abc import Callable
 from datetime import datetime
@@ -17,6 +18,10 @@ REMEMBERED = 1000
 """Most acts kept in the history; the oldest go first."""
 
 Moment = Annotated[datetime, msgspec.Meta(tz=True)]
+
+
+def is_tenant(name: object) -> bool:
+    return isinstance(name, str) and re.fullmatch(TENANT, name) is not None
 
 
 class Entry(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

@@ -9,11 +9,13 @@ from typing import Any
 
 from skylens.clock import Clock
 from skylens.errors import UnauthorisedError
-from web_openstack.callers import OPEN_TENANT, SCOPES, Caller, Header, Open, Strategy
+from web_openstack.callers import OPEN_TENANT, SCOPES, Caller, Header, Open, Strategy, Tell
 from web_openstack.keyring import Entry, Keyring
 
 FORM = re.compile(r"sk_([0-9a-f]{8})_[0-9a-f]{64}")
 """Of the keys that ``skylens keys`` makes: their id, then 256 random bits."""
+TOKEN = re.compile(r"eyJ[\w-]+\.[\w-]+\.[\w-]*|gAAAA[\w-]{40,}=*", re.ASCII)
+"""A JSON Web Token, or one of Keystone's Fernet tokens."""
 UNKNOWN = "this API key is not known here"
 _BEGINNING = datetime.fromtimestamp(0, UTC)
 
@@ -25,9 +27,14 @@ class ApiKeys:
         """``entries``: the keys as they are now."""
         self._entries, self._clock = entries, clock
 
+    def ready(self, header: Header, tell: Tell) -> bool:
+        """The keys are in memory."""
+        del header, tell
+        return True
+
     def caller(self, header: Header) -> Caller:
         """Raises UnauthorisedError; that a key has expired is told only to who has it."""
-        key = _bearer(header)
+        key = bearer(header)
         if not key:
             raise UnauthorisedError("send your API key as: Authorization: Bearer <key>", reason="no_key")
         entry = self._find(key)
@@ -42,7 +49,7 @@ class ApiKeys:
 
     def named(self, header: Header) -> str:
         """The id of the key, or of the one whose id is in it, if there is such a key."""
-        key = _bearer(header)
+        key = bearer(header)
         entry, form = self._find(key), FORM.fullmatch(key)
         if entry is not None:
             return entry.id
@@ -54,7 +61,8 @@ class ApiKeys:
         return found[0] if found else None
 
 
-def _bearer(header: Header) -> str:
+def bearer(header: Header) -> str:
+    """What the request shows as ``Authorization: Bearer``; empty without."""
     scheme, _, key = (header("Authorization") or "").partition(" ")
     return key.strip() if scheme.lower() == "bearer" else ""
 
@@ -92,5 +100,6 @@ def tenants(setting: Sequence[str], ring: Keyring) -> tuple[str, ...]:
 
 
 def masked(text: str) -> str:
-    """A text for logs, with the secret of any key of our form in it hidden."""
-    return FORM.sub(r"sk_\1_(hidden)", text) if "sk_" in text else text
+    """A text for logs, with the secret of any key of our form in it hidden, and all of what looks like a token."""
+    keyless = FORM.sub(r"sk_\1_(hidden)", text) if "sk_" in text else text
+    return TOKEN.sub("(hidden)", keyless) if "eyJ" in text or "gAAAA" in text else keyless

@@ -27,7 +27,7 @@ from web_openstack import keys, server
 from web_openstack.app import Deps, create_app, create_internal_app
 from web_openstack.deadletters import DeadLetters
 from web_openstack.deletion import Deletions
-from web_openstack.gate import gate
+from web_openstack.gate import Gate
 from web_openstack.housekeeping import SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.identity import identified
 from web_openstack.keyring import Keyring
@@ -35,6 +35,7 @@ from web_openstack.keys_file import KeysWatch
 from web_openstack.refill import Refill
 from web_openstack.replies import HELPERS, HIDDEN, ReplyHelper, ReplyThread
 from web_openstack.unstored import Unstored
+from web_openstack.vouched import vouched
 
 log = logs.get(__name__)
 
@@ -116,6 +117,7 @@ def _serve(
         queues.ensure(name, {SEEN_TAG: str(int(clock.now()))}, REPLIES_KEPT)
         return queues.named(name, HIDDEN)
 
+    tokens, vouching = vouched(settings, clock, stack)
     threads: list[ReplyThread] = []
     deps = Deps.of(
         settings,
@@ -128,6 +130,7 @@ def _serve(
         new_id=new_id,
         in_touch=lambda: all(thread.in_touch() for thread in threads),
         ring=ring,
+        vouched=tokens,
     )
     unstored, letters = Unstored(outputs, clock), queues.named(settings.queue("requests-dead"))
     dead = DeadLetters(letters, queues, state, outputs, unstored, clock, deps.metrics)
@@ -164,7 +167,7 @@ def _serve(
     stack.callback(replies.halt)
     log.info("web.listening", address=public.address, internal=internal.address, node=settings.node_name())
     notifier.ready(f"{settings.node_name()} serves {public.address}")
-    public.serve(deps.drain, settings.drain_seconds, pulse([replies, *helpers, chores, beside], notifier))
+    public.serve(deps.drain, settings.drain_seconds, pulse([replies, *helpers, *vouching, chores, beside], notifier))
     log.info("web.stopped")
 
 
@@ -179,7 +182,7 @@ def _bind(
                 slots=settings.max_waits,
                 max_body=settings.max_body_bytes,
                 trusted_proxy=settings.trusted_proxy,
-                gate=gate(deps.callers),
+                gate=Gate(deps.callers),
             ),
             server.internal(create_internal_app(deps), sockets.get("internal", settings.internal_listen)),
         )

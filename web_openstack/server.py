@@ -3,6 +3,7 @@
 import resource
 import socket
 import time
+from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
@@ -18,7 +19,7 @@ from waitress.task import ErrorTask, WSGITask
 from skylens import logs
 from skylens.errors import SettingsError
 from web_openstack import problems
-from web_openstack.gate import REFUSED, Gate, Parser
+from web_openstack.gate import CALLER, REFUSED, Gate, Parser
 from web_openstack.pace import Pace
 
 log = logs.get(__name__)
@@ -54,7 +55,7 @@ class LastTask(WSGITask):  # type: ignore[misc]
 
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
-        environ[REFUSED] = self.request.refused
+        environ[REFUSED], environ[CALLER] = self.request.refused, self.request.caller
         return environ
 
     def build_response_header(self) -> bytes:
@@ -67,11 +68,13 @@ class LastTask(WSGITask):  # type: ignore[misc]
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection: its requests are framed strictly, and neither they nor their answers may be slow for ever.
 
-    Until a body that was refused has ebbed away, it stays open for reading.
+    Until a body that was refused has ebbed away, it stays open for reading. While the gate must ask somebody who sends,
+    it is not read.
     """
 
     task_class = LastTask
     error_task_class = ProblemTask
+    request: Any
     will_close: bool
     close_when_flushed: bool
     refusing = False
@@ -81,10 +84,36 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def __init__(self, server: "Server", *args: Any, **options: Any) -> None:
         super().__init__(server, *args, **options)
-        self.parser_class = partial(Parser, gate=server.gate, turned_away=self._refuse)
+        self.parser_class = partial(Parser, gate=server.gate, turned_away=self._refuse, tell=self._tell)
 
     def _refuse(self) -> None:
         self.refusing = True
+
+    def _tell(self) -> None:
+        """The gate knows; called by any thread."""
+        self.server.told.append(self)
+        with suppress(OSError):  # the drain is over and the trigger's pipe closed
+            self.server.pull_trigger()
+
+    def readable(self) -> bool:
+        waiting = self.request is not None and self.request.waiting
+        return not waiting and bool(super().readable())
+
+    def go_on(self) -> None:
+        """Take up the request for which the gate had to ask. Called by the thread that serves every connection."""
+        with self.requests_lock:
+            request = self.request
+            if request is None or not request.waiting or self.will_close or self.close_when_flushed:
+                return
+            rest = request.go_on()
+            if request.completed:
+                self.request = None
+                self.requests.append(request)
+                if len(self.requests) == 1:
+                    self.server.add_task(self)
+            elif request.expect_continue and not self.requests and not self.sent_continue:
+                self.send_continue()
+        self.received(rest)
 
     def received(self, data: bytes) -> bool:
         if self.refusing:
@@ -115,7 +144,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return sent
 
     def send_continue(self) -> None:
-        """Ask for the body, unless there is none to come or the request is refused already."""
+        """Ask for the body, unless there is none to come, or the request is refused already, or may yet be."""
+        if self.request.waiting:
+            return
         if self.request.error or self.request.body_rcv is None:
             self.request.expect_continue = False
         else:
@@ -153,6 +184,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         ``gate``: says before a body is received why it may not come. Raises OSError when the address cannot be bound.
         """
         self.stopping, self.gate = False, gate
+        self.told: deque[Channel] = deque()
         self._turned: Callable[[], None] = _nothing
         given: dict[str, Any] = {}
         if isinstance(at, socket.socket):
@@ -222,6 +254,8 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def _turn(self, timeout: float) -> None:
         wasyncore.loop(timeout=timeout, map=self._map, use_poll=True, count=1)
+        while self.told:
+            self.told.popleft().go_on()
         self._turned()
 
     def _turn_until(self, done: Callable[[], bool], until: float) -> None:

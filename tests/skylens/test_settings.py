@@ -74,7 +74,9 @@ def test_all_wrong_values_are_named_at_once(monkeypatch):
         (WebSettings, {"MAX_IMAGE_BYTES": "4096", "MAX_BODY_BYTES": "2048"}, "max_image_bytes 4096 must not exceed"),
         (WebSettings, {"WAIT_SECONDS": "60", "MAX_WAIT_SECONDS": "30"}, "wait_seconds 60"),
         (WebSettings, {"LISTEN": "127.0.0.1:1", "INTERNAL_LISTEN": "127.0.0.1:1"}, "must differ"),
-        (WebSettings, {"LISTEN": "0.0.0.0:8080"}, "set api_keys or keys_file, or open_door=true"),
+        (WebSettings, {"LISTEN": "0.0.0.0:8080"}, "set api_keys or keys_file, oidc_issuer or keystone_url"),
+        (WebSettings, {"OIDC_ISSUER": "https://idp.example"}, "oidc_audience '': set both, or neither"),
+        (WebSettings, {"OIDC_AUDIENCE": "skylens"}, "oidc_issuer is '' and oidc_audience 'skylens': set both"),
         (ScalerSettings, {"MINIMUM": "5", "MAXIMUM": "4"}, "minimum 5 must not exceed maximum 4"),
     ],
 )
@@ -89,6 +91,8 @@ def test_a_public_door_opens_with_keys_or_when_told_to(monkeypatch):
     monkeypatch.setenv("SKYLENS_LISTEN", "0.0.0.0:8080")
     assert load(WebSettings, api_keys=(KEY,)).listen == "0.0.0.0:8080"
     assert load(WebSettings, keys_file="/etc/skylens/keys.json").api_keys == ()
+    assert load(WebSettings, keystone_url="https://keystone.example:5000/v3").api_keys == ()
+    assert load(WebSettings, oidc_issuer="https://idp.example/realms/lab", oidc_audience="skylens").api_keys == ()
     assert load(WebSettings, open_door=True).api_keys == ()
 
 

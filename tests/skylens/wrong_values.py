@@ -35,6 +35,8 @@ ADDRESSES = (
     "[::1",
     "x" * 9000,
 )
+NOT_HTTPS = ("idp.example", "http://idp.example", "ftp://a", "https://", "http://127.0.0.1.evil.example", "file:///etc")
+NO_GRANTS = ("", "member", "member=", "=read", "member=write", "member=read+", "member=read+write", "a=read b")
 TEXTS = {
     "api_keys": (
         "acme",
@@ -45,6 +47,12 @@ TEXTS = {
         "a:b:c",
         "a:" + "0" * 63,
     ),
+    "oidc_issuer": (*NOT_HTTPS, "https://a?b", "https://a#b", "https://user@a", "https://a b"),
+    "keystone_url": (*NOT_HTTPS, "https://a", "https://a:5000/v2.0", "https://a/v3/", "https://a/v3/auth/tokens"),
+    "oidc_scopes": NO_GRANTS,
+    "keystone_roles": NO_GRANTS,
+    "oidc_tenant_claim": ("",),
+    "oidc_scope_claim": ("",),
     "web_nodes": ("10.0.0.1:8081", "ftp://a:1", "http://", "http://a b", "http://a:1/x", "javascript:alert(1)"),
     "prices": ("c7i.large", "c7i.large=", "c7i.large=-1", "c7i.large=NaN", "=1", "c7i.large=1e3", "C7I.LARGE=1"),
     "rate_limit": ("100", "100/fortnight", "-1/second", "1.5/second", "/second", "100 / second", "100/second;"),
@@ -58,7 +66,17 @@ for _address in ("listen", "internal_listen", "metrics_listen"):
     TEXTS[_address] = ADDRESSES
 for _bucket in ("input_bucket", "output_bucket", "state_bucket"):
     TEXTS[_bucket] = ("A", "a", "a_b", "-ab", "ab-", "a" * 64, "a/b", "a b")
-ANYTHING_GOES = {"model", "models_dir", "keys_file", "nova_cloud", "trusted_proxy", "subnets", "instance_types"}
+ANYTHING_GOES = {
+    "model",
+    "models_dir",
+    "keys_file",
+    "oidc_audience",
+    "tokens_ca",
+    "nova_cloud",
+    "trusted_proxy",
+    "subnets",
+    "instance_types",
+}
 """Free text: a wrong value is found where it is used."""
 
 

@@ -14,14 +14,19 @@ from skylens.fakes import FakeQueue, FakeQueues, FakeStore
 from skylens.settings import WebSettings, load
 from web_openstack import server
 from web_openstack.app import Deps, create_app, create_internal_app
+from web_openstack.tokens import Tokens
 
 
 @pytest.fixture
 def make_web():
-    """Build a web tier with some settings of its own. ``ring``: gives the keys file's content, if it is to have one."""
+    """Build a web tier with some settings of its own.
 
-    def make(ring=None, **settings):
-        fake = FakeClock()
+    ``ring``: gives the keys file's content, if it is to have one; ``vouched``: of settings and clock, what is taken
+    beside keys; ``fake``: the clock.
+    """
+
+    def make(ring=None, vouched=lambda settings, clock: Tokens(), fake=None, **settings):
+        fake = fake or FakeClock()
         clock = fake.clock()
         stores = [FakeStore(clock) for _ in range(3)]
         requests = FakeQueue(clock)
@@ -30,8 +35,9 @@ def make_web():
         def new_id():
             return str(UUID(int=int(fake.now() * 1000) << 80 | 7 << 76 | 2 << 62 | next(counter)))
 
+        loaded = load(WebSettings, node="web-1", **settings)
         deps = Deps.of(
-            load(WebSettings, node="web-1", **settings),
+            loaded,
             inputs=stores[0],
             outputs=stores[1],
             state=stores[2],
@@ -41,6 +47,7 @@ def make_web():
             new_id=new_id,
             in_touch=lambda: True,
             ring=ring,
+            vouched=vouched(loaded, clock),
         )
         queues = FakeQueues(clock=clock)
         queues.ensure("skylens-replies-web-1", {}, 60)

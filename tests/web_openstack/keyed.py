@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from web_openstack import server
 from web_openstack.app import create_app
 from web_openstack.callers import SCOPES
-from web_openstack.gate import gate
+from web_openstack.gate import Gate
 from web_openstack.keyring import Keyring
 from web_openstack.keys import make
 
@@ -48,7 +48,7 @@ def serving(web):
         slots=s.max_waits,
         max_body=s.max_body_bytes,
         trusted_proxy=s.trusted_proxy,
-        gate=gate(web.deps.callers),
+        gate=Gate(web.deps.callers),
     )
     thread = threading.Thread(target=made.serve, args=(web.deps.drain, 20))
     thread.start()

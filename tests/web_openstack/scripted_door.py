@@ -144,7 +144,7 @@ class Handler(BaseHTTPRequestHandler):
         if where.path == "/" or where.path.startswith("/page/"):
             self.file("index.html" if where.path == "/" else where.path.removeprefix("/page/"))
         elif self.door.key and self.headers.get("Authorization") != f"Bearer {self.door.key}":
-            self.answer("", problem(401, "A valid API key is needed"))
+            self.answer("", problem(401, "A valid API key or token is needed"))
         elif where.path == "/v1/status":
             self.tell_status()
         else:
@@ -157,7 +157,7 @@ class Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         assert self.path == "/v1/images?top=5"
         if self.door.key and self.headers.get("Authorization") != f"Bearer {self.door.key}":
-            return self.answer("", problem(401, "A valid API key is needed"))
+            return self.answer("", problem(401, "A valid API key or token is needed"))
         found = re.search(rb'filename="([^"]*)"', body)
         assert found is not None
         name = found[1].decode().replace("%22", '"')

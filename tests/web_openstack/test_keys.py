@@ -136,6 +136,14 @@ def test_a_key_in_a_text_is_masked(keys):
     assert masked("/v1/images/task_5") == "/v1/images/task_5"
 
 
+@pytest.mark.parametrize(
+    "token", ["eyJhbGciOiJFUzI1NiJ9.eyJpc3MiOiJ4In0.c2ln", "eyJh.eyJi.", "gAAAAABl" + "x_-" * 60 + "=="]
+)
+def test_a_token_in_a_text_is_masked(token):
+    assert masked(f"/v1/images/{token}/x") == "/v1/images/(hidden)/x"
+    assert masked(f"/{token}?{token}") == "/(hidden)?(hidden)"
+
+
 def test_the_keyring_keeps_a_hash_and_never_the_key(keys):
     key = keys.add("one", note="the dashboard")
     written = msgspec.json.encode(keys.ring).decode()

@@ -1,0 +1,150 @@
+"""A document comes whole, small and soon, over TLS or from this machine, from where it was asked for; or not at all."""
+
+import socket
+import ssl
+import threading
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from ipaddress import ip_address
+
+import pytest
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from loopback import serving
+
+from skylens.errors import SettingsError, UnavailableError
+from web_openstack import fetch
+from web_openstack.fetch import LARGEST, HttpFetch
+
+
+class Handler(BaseHTTPRequestHandler):
+    """``/N``: so many bytes; ``/moved``: elsewhere; ``/cut``: less than it says; ``/mine``: what was asked with."""
+
+    def do_GET(self):
+        if self.path == "/moved":
+            return self.reply(302, b"", {"Location": "/5"})
+        if self.path == "/mine":
+            return self.reply(200, str(self.headers).encode())
+        if self.path == "/cut":
+            return self.reply(200, b"x", {"Content-Length": "10"})
+        return self.reply(200, b"x" * int(self.path[1:]))
+
+    def reply(self, status, body, headers=None):
+        self.send_response(status)
+        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *arguments):
+        pass
+
+
+@pytest.fixture
+def url():
+    with serving(Handler) as server:
+        yield f"http://127.0.0.1:{server.server_port}"
+
+
+@pytest.mark.parametrize("size", [0, 5, LARGEST])
+def test_a_document_comes_whole(url, size):
+    assert HttpFetch("")(f"{url}/{size}") == (200, b"x" * size)
+
+
+def test_one_that_is_too_large_is_not_read_to_its_end(url):
+    with pytest.raises(UnavailableError, match=f"more than {LARGEST} bytes"):
+        HttpFetch("")(f"{url}/{LARGEST + 1}")
+
+
+def test_a_redirection_is_not_followed(url):
+    assert HttpFetch("")(f"{url}/moved").status == 302
+
+
+def test_one_that_is_cut_short_is_none(url):
+    with pytest.raises(UnavailableError, match="does not answer"):
+        HttpFetch("")(f"{url}/cut")
+
+
+def test_headers_are_sent_and_no_proxy_is_asked(url, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:1")
+    said = HttpFetch("")(f"{url}/mine", {"X-Auth-Token": "t"}).body.decode()
+    assert "X-Auth-Token: t" in said
+    assert "Accept: application/json" in said
+
+
+@pytest.mark.parametrize(
+    "url", ["http://192.0.2.7/", "http://127.0.0.1.evil.example/", "https://user@host/", "ftp://127.0.0.1/", "", "x\n"]
+)
+def test_elsewhere_than_over_tls_or_on_this_machine_nothing_is_asked(url):
+    with pytest.raises(UnavailableError, match="is neither https:// nor http:// on this machine"):
+        HttpFetch("")(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://127.0.0.1:1/", "http://127.0.0.1:99999/", "https://127.0.0.1:1/", "https://a..b/"]
+)
+def test_where_nobody_listens_the_error_says_so(url):
+    with pytest.raises(UnavailableError, match="does not answer"):
+        HttpFetch("")(url)
+
+
+def test_who_takes_the_connection_and_says_nothing_is_not_waited_for(monkeypatch):
+    monkeypatch.setattr(fetch, "TOTAL", 0.05)
+    with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UnavailableError, match="does not answer"):
+        HttpFetch("")(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory):
+    """A file with a certificate for 127.0.0.1 that signed itself, and its key."""
+    key, path = ec.generate_private_key(ec.SECP256R1()), tmp_path_factory.mktemp("tls") / "both.pem"
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "keystone")])
+    now = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    kinds = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    pem = serialization.Encoding.PEM
+    path.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, *kinds))
+    return str(path)
+
+
+@contextmanager
+def over_tls(authority):
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(authority)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        server.daemon_threads = True
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
+        thread.start()
+        yield server.server_port
+        server.shutdown()
+        thread.join()
+
+
+def test_certificates_are_checked_against_the_systems_and_those_of_the_setting(authority):
+    with over_tls(authority) as port:
+        assert HttpFetch(authority)(f"https://127.0.0.1:{port}/5").body == b"xxxxx"
+        with pytest.raises(UnavailableError, match="CERTIFICATE_VERIFY_FAILED"):
+            HttpFetch("")(f"https://127.0.0.1:{port}/5")
+        with pytest.raises(UnavailableError, match="mismatch"):
+            HttpFetch(authority)(f"https://localhost:{port}/5")
+
+
+@pytest.mark.parametrize(
+    "content", [None, "", "no certificate", "-----BEGIN CERTIFICATE-----\nx\n-----END CERTIFICATE-----"]
+)
+def test_a_file_without_certificates_refuses_to_start_and_names_the_setting(tmp_path, content):
+    path = tmp_path / "ca.pem"
+    if content is not None:
+        path.write_text(content)
+    with pytest.raises(SettingsError, match=r"SKYLENS_TOKENS_CA=.* cannot be read: .*; name a file of certificates"):
+        HttpFetch(str(path))
