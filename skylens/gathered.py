@@ -2,6 +2,7 @@
 
 import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 
 from botocore.exceptions import ClientError
 
@@ -49,6 +50,19 @@ class GatheredQueue:
 
     def counts(self) -> Counts:
         return self._queue.counts()
+
+
+class Outbox:
+    """Sends to a queue, many threads' messages in one call, by threads that are not theirs."""
+
+    def __init__(self, queue: Queue, calls: Executor, more: Callable[[], bool], *, linger: float = 0.0) -> None:
+        """``more``: whether other senders are expected within ``linger`` seconds, which a call waits at most."""
+        self._calls = calls
+        self._sends = Gather(queue.send_many, most=BATCH, linger=linger, more=more, heaviest=BATCH_BYTES)
+
+    def send(self, body: bytes) -> Callable[[], None]:
+        """Begin to send. What is returned waits for the end, and raises what went wrong."""
+        return self._sends.begin(body, self._calls, len(body))
 
 
 class GatheredReplies:
