@@ -11,8 +11,8 @@ from skylens.aws_errors import is_gone
 from skylens.gather import Gather
 from skylens.queues import BATCH, Counts, Queue, Received, SqsQueues
 
-BATCH_BYTES = 262_144
-"""Most bytes of one batch. SQS takes four times that by now; not every region and imitation does."""
+BATCH_BYTES = 1_048_576
+"""Most bytes of one batch. Where SQS, or an imitation, takes only a quarter of it, the queue halves what is refused."""
 
 
 class GatheredQueue:
