@@ -178,6 +178,11 @@ def is_spent(error: ClientError) -> bool:
     return is_gone(error) or "parameter ReceiptHandle" in text or "Total VisibilityTimeout" in text
 
 
+def is_too_long(error: ClientError) -> bool:
+    """The messages of a batch are too many bytes together; none was taken."""
+    return error.response["Error"]["Code"].endswith("BatchRequestTooLong")
+
+
 def is_no_member(error: ClientError) -> bool:
     """An Auto Scaling group does not have this instance, or does not wait for it; the code says less."""
     text = error.response["Error"]["Message"]

@@ -3,7 +3,9 @@
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Generic, TypeVar
 
 T = TypeVar("T")
@@ -19,13 +21,25 @@ class _Party(Generic[T]):
     over: threading.Event = field(default_factory=threading.Event)
     failures: Sequence[Exception | None] = ()
 
+    def end(self, place: int) -> None:
+        """Wait until the call is over. Raises what it raised, or said of the item at that place."""
+        self.over.wait()
+        failure = self.failures[place]
+        if failure is not None:
+            raise failure
+
+    def fail(self, error: Exception) -> None:
+        """No call was made, or none that came back."""
+        self.failures = [error] * len(self.items)
+
 
 class Gather(Generic[T]):
     """``call`` takes up to ``most`` items and gives each one's failure, or None.
 
-    Owns no thread. The first caller leads: it waits ``linger`` seconds for others, but only while ``more()`` expects
-    any, then makes the call for all of them; those who joined wait for it. So nobody waits when it is quiet, and a
-    caller that dies takes along only those that joined it. Calls of different parties run side by side.
+    Owns no thread. The first caller leads, itself or by a thread of an executor: it waits ``linger`` seconds for others
+    but only while ``more()`` expects any, then makes the call for all of them; those who joined wait for it. So nobody
+    waits when it is quiet, and a caller that dies takes along only those that joined it. Calls of different parties run
+    side by side.
     """
 
     def __init__(
@@ -44,6 +58,26 @@ class Gather(Generic[T]):
 
     def do(self, item: T, weight: int = 0) -> None:
         """Have ``item`` done together with others. Raises what the call raised, or said of this item."""
+        party, place, leads = self._join(item, weight)
+        if leads:
+            self._lead(party)
+        party.end(place)
+
+    def begin(self, item: T, calls: Executor, weight: int = 0) -> Callable[[], None]:
+        """As ``do``, but a thread of ``calls`` leads, and the caller may do other things until it calls the result."""
+        party, place, leads = self._join(item, weight)
+        if leads:
+            try:
+                calls.submit(self._lead, party)
+            except BaseException:
+                self._close(party)
+                party.fail(RuntimeError("no thread calls any more"))
+                party.over.set()
+                raise
+        return partial(party.end, place)
+
+    def _join(self, item: T, weight: int) -> tuple[_Party[T], int, bool]:
+        """The open party with the item in it, the item's place there, and whether its caller has to lead."""
         with self._lock:
             party = self._open
             leads = party is None or party.weight + weight > self._heaviest
@@ -57,29 +91,27 @@ class Gather(Generic[T]):
             if len(party.items) >= self._most:
                 self._open = None
                 party.full.set()
-        if leads:
-            self._lead(party)
-        else:
-            party.over.wait()
-        failure = party.failures[place]
-        if failure is not None:
-            raise failure
+        return party, place, leads
 
     def _lead(self, party: _Party[T]) -> None:
         if self._linger and self._more():
             self._wait(party)
-        with self._lock:
-            if self._open is party:
-                self._open = None
+        self._close(party)
         try:
             party.failures = self._call(party.items)
         except Exception as error:  # noqa: BLE001 - raised again in every caller's thread
-            party.failures = [error] * len(party.items)
+            party.fail(error)
         except BaseException:
-            party.failures = [RuntimeError("the thread that called for all was ended")] * len(party.items)
+            party.fail(RuntimeError("the thread that called for all was ended"))
             raise
         finally:
             party.over.set()
+
+    def _close(self, party: _Party[T]) -> None:
+        """Let nobody join it any more."""
+        with self._lock:
+            if self._open is party:
+                self._open = None
 
     def _wait(self, party: _Party[T]) -> None:
         """Until the party is full, nobody else is expected, or ``linger`` is over; looks a few times."""

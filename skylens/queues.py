@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
 from botocore.exceptions import ClientError
 
 from skylens.aws import LONG_POLL
-from skylens.aws_errors import entry_error, is_gone, is_spent
+from skylens.aws_errors import entry_error, is_gone, is_spent, is_too_long
 
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
@@ -91,10 +91,16 @@ class SqsQueue:
         if len(bodies) == 1:  # its errors are those of the call
             self.send(bodies[0])
             return [None]
-        answer = self._client.send_message_batch(
-            QueueUrl=self.url,
-            Entries=[{"Id": str(index), "MessageBody": body.decode()} for index, body in enumerate(bodies)],
-        )
+        try:
+            answer = self._client.send_message_batch(
+                QueueUrl=self.url,
+                Entries=[{"Id": str(index), "MessageBody": body.decode()} for index, body in enumerate(bodies)],
+            )
+        except ClientError as error:
+            if not is_too_long(error):
+                raise
+            half = len(bodies) // 2
+            return self.send_many(bodies[:half]) + self.send_many(bodies[half:])
         failed: dict[str, Exception] = {
             entry["Id"]: entry_error(
                 "SendMessageBatch", entry["Code"], entry.get("Message", ""), ours=entry["SenderFault"]

@@ -11,7 +11,7 @@ import falcon
 
 from skylens.clock import Clock
 from skylens.errors import SkylensError
-from skylens.gathered import GatheredQueue
+from skylens.gathered import Outbox
 from skylens.queues import Queue
 from skylens.settings import WebSettings
 from skylens.store import Store
@@ -88,7 +88,7 @@ class Deps:
         jobs = Jobs(
             inputs=inputs,
             outputs=outputs,
-            requests=GatheredQueue(requests, lambda: demand.outstanding() >= BUSY, send_linger=LINGER),
+            requests=Outbox(requests, calls, lambda: demand.outstanding() >= BUSY, linger=LINGER),
             reply_queue=settings.queue(f"replies-{settings.node_name()}"),
             retention=settings.retention_hours * 3600,
             largest=settings.max_image_bytes,

@@ -3,10 +3,10 @@
 import hashlib
 import threading
 from collections.abc import Callable, Iterator
-from concurrent.futures import Executor, wait
+from concurrent.futures import Executor
 from contextlib import contextmanager
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import dataclass, field
+from typing import Protocol
 from uuid import UUID
 
 import msgspec
@@ -16,7 +16,6 @@ from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import ExpiredError, TooLargeError, TooManyRequestsError, UnavailableError, UnknownJobError
 from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment, read
-from skylens.queues import Queue
 from skylens.store import Store
 from web_openstack.deleted import Deleted, is_tombstone, tombstone
 from web_openstack.demand import DemandCounter
@@ -31,6 +30,14 @@ RETRY_AFTER = 5
 """Seconds after which to try again when AWS could not be reached, or a tenant waits for enough answers."""
 POLL = 1.0
 """Seconds between two looks at the output bucket for a job that another web node took in."""
+STORING = 64
+"""Images on their way to the input bucket at once, and so connections for them."""
+
+
+class Sender(Protocol):
+    def send(self, body: bytes) -> Callable[[], None]:
+        """Begin to send to the request queue. What is returned waits for the end, and raises what went wrong."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -39,7 +46,7 @@ class Jobs:
 
     inputs: Store
     outputs: Store
-    requests: Queue
+    requests: Sender
     reply_queue: str
     retention: float
     """Seconds a result is kept."""
@@ -48,8 +55,8 @@ class Jobs:
     inline: int
     """Most bytes of an image that rides along in its request."""
     calls: Executor
-    """Where AWS is called: few threads, so that a thousand waiting ones stay small, and no more calls at once than
-    connections are kept."""
+    """Where AWS is called but to store an image: few threads, so that a thousand waiting ones stay small, and no more
+    calls at once than connections are kept."""
     demand: DemandCounter
     waiters: Waiters
     recent: Recent
@@ -62,6 +69,7 @@ class Jobs:
     """Set while the input bucket takes what it is given."""
     most_outstanding: Callable[[str], int]
     """Most unanswered images of a tenant; 0: no limit."""
+    _room: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(STORING))
 
     def submit(self, image: Image, *, tenant: str, top: int, trace: str = "", job: str = "") -> str:
         """Store the image, then queue its request. The job's id; from here on the promise holds.
@@ -76,12 +84,12 @@ class Jobs:
         if known is not None:
             self._answer_again(known, job, tenant, image.name, top)
             return job
-        request = partial(self._send, job, key, image.name, digest, tenant, top, trace)
         with self._taking_in(job, tenant):
             if len(image.data) <= self.inline and self.storing_well.is_set():
-                self._both(partial(self._keep, image, key), partial(request, image.data))
+                self._store_beside(self._send(job, key, image.name, digest, tenant, top, trace, image.data), image, key)
             else:
-                self.calls.submit(self._store, image, key, request).result()
+                self._store(image, key)
+                self._send(job, key, image.name, digest, tenant, top, trace)()
             if job in self.deleted:  # while this repeat of its request was on its way
                 self.calls.submit(self.inputs.delete, key).result()
         return job
@@ -100,28 +108,26 @@ class Jobs:
         except AWS_ERRORS as error:
             raise unavailable(error, "; nothing was taken in") from error
 
-    def _both(self, store: Callable[[], None], send: Callable[[], None]) -> None:
-        """Store and send at once: what is sent needs no fetching.
+    def _store_beside(self, sent: Callable[[], None], image: Image, key: str) -> None:
+        """Store while its request is sent: what rides along needs no fetching.
 
         When one fails, the other was in vain: an answer comes that nobody asks for. So nothing is sent beside a bucket
         that failed last time.
         """
-        calls = [self.calls.submit(store), self.calls.submit(send)]
-        wait(calls)
-        for call in calls:
-            call.result()
-
-    def _keep(self, image: Image, key: str) -> None:
         try:
-            self.inputs.put(key, image.data, image.kind)
+            self._store(image, key)
+        finally:
+            sent()
+
+    def _store(self, image: Image, key: str) -> None:
+        """In the request's own thread, which has nothing else to do."""
+        try:
+            with self._room:
+                self.inputs.put(key, image.data, image.kind)
         except BaseException:
             self.storing_well.clear()
             raise
         self.storing_well.set()
-
-    def _store(self, image: Image, key: str, send: Callable[[], None]) -> None:
-        self._keep(image, key)
-        send()
 
     def submit_stored(self, key: str, *, tenant: str, top: int, trace: str = "") -> str:
         """Take in an image that lies in the input bucket already: copied there, so that the original may go.
@@ -138,7 +144,7 @@ class Jobs:
                 raise TooLargeError(f"object {key[:200]!r} has {size:,} bytes; at most {self.largest:,} are taken")
             if size is None or not self.inputs.copy(key, f"{tenant}/{job}"):
                 raise UnknownJobError(f"no object {key[:200]!r} in the input bucket")
-            self._send(job, f"{tenant}/{job}", clean_name(key), "", tenant, top, trace)
+            self._send(job, f"{tenant}/{job}", clean_name(key), "", tenant, top, trace)()
         return job
 
     @contextmanager
@@ -158,7 +164,7 @@ class Jobs:
 
     def _send(
         self, job: str, key: str, name: str, digest: str, tenant: str, top: int, trace: str, data: bytes = b""
-    ) -> None:
+    ) -> Callable[[], None]:
         now = self.clock.now()
         request = Request(
             id=job,
@@ -173,7 +179,7 @@ class Jobs:
             trace=trace,
             data=data,
         )
-        self.requests.send(encode_request(request))
+        return self.requests.send(encode_request(request))
 
     def look(self, job: str, tenant: str) -> Reply | None:
         """The stored answer, or None while there is none; one whose message never came is settled here.

@@ -4,8 +4,9 @@ One thread per web process, owned by ``main``. It stops when told, within one sh
 the answers lie in the output bucket and any web node gives them out by id; the messages left in the queue are dropped
 as repeats by the next process of that name, or go with the queue when it is swept.
 
-While its receives come back full, helpers poll beside it: a receive and a deletion are two round trips to AWS for at
-most ten answers, which alone would bound a private side 30 ms away to 170 answers a second.
+While receives come back full, helpers poll beside it: a receive and a deletion are two round trips to AWS for at most
+ten answers, which alone would bound a private side 30 ms away to 170 answers a second. Each full receive calls one of
+them, for a receive that brings nothing costs as much as one that brings ten.
 """
 
 import threading
@@ -44,8 +45,9 @@ class ReplyThread(threading.Thread):
         self._queue = own()
         self._halt = threading.Event()
         self._touched, self._failing = clock.ticks(), False
-        self.many = threading.Event()
-        """Set while there is more than one thread can take."""
+        self.more = threading.BoundedSemaphore(1)
+        """Free after a full receive, until a helper has taken it: there may be more."""
+        self.more.acquire()
 
     def in_touch(self) -> bool:
         """Whether AWS answered the last poll, and lately."""
@@ -59,8 +61,7 @@ class ReplyThread(threading.Thread):
         pause = BACKOFF[0]
         while not self._halt.is_set():
             try:
-                if self.poll() == BATCH:
-                    self.many.set()
+                self.poll()
                 pause = BACKOFF[0]
             except Exception as error:  # noqa: BLE001 - it must outlive whatever a call raises: clients wait on it
                 self._note(error)
@@ -85,6 +86,9 @@ class ReplyThread(threading.Thread):
             self._settle(message)
         if received:
             self._queue.delete([message.receipt for message in received])
+        if len(received) == BATCH:
+            with suppress(ValueError):  # a helper is called already
+                self.more.release()
         return len(received)
 
     def _settle(self, message: Received) -> None:
@@ -113,15 +117,12 @@ class ReplyHelper(threading.Thread):
 
     def run(self) -> None:
         while True:
-            self._replies.many.wait()
+            self._replies.more.acquire()
             self.help()
 
     def help(self) -> None:
-        """One receive, which does not wait; with less than it could bring, there is no more need."""
+        """One receive, which does not wait."""
         try:
-            full = self._replies.poll(wait=0) == BATCH
+            self._replies.poll(wait=0)
         except Exception as error:  # noqa: BLE001 - as in the reply thread
             log.debug("replies.no_help", trouble=explain(error))
-            full = False
-        if not full:
-            self._replies.many.clear()

@@ -2,6 +2,7 @@
 
 import resource
 import socket
+import threading
 import time
 from collections import deque
 from collections.abc import Callable
@@ -14,13 +15,14 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, WSGITask
+from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 
 from skylens import logs
 from skylens.errors import SettingsError
 from web_openstack import problems
 from web_openstack.gate import CALLER, REFUSED, Gate, Parser
 from web_openstack.pace import Pace
+from web_openstack.turns import Connections, NewestFirst
 
 log = logs.get(__name__)
 
@@ -63,6 +65,11 @@ class LastTask(WSGITask):  # type: ignore[misc]
             self.request.headers["CONNECTION"] = "close"
         header: bytes = super().build_response_header()
         return header
+
+    def finish(self) -> None:
+        """Write the answer in this thread: the main loop need not be woken for it."""
+        super().finish()
+        self.channel.flush()
 
 
 class Channel(HTTPChannel):  # type: ignore[misc]
@@ -139,9 +146,23 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def send(self, data: bytes, do_close: bool = True) -> int:
         sent: int = super().send(data, do_close=do_close)
-        if self._going:
-            self._going.moved += sent
+        going = self._going  # this may be a request's thread
+        if going:
+            going.moved += sent
         return sent
+
+    def flush(self) -> None:
+        """Write what can be written. For the thread that serves this channel's request, while it does."""
+        with self.outbuf_lock:
+            if self.connected and self.total_outbufs_len:
+                self._flush_exception(self._flush_some, do_close=False)
+
+    def service(self) -> None:
+        self.server.serving.channel = self
+        try:
+            super().service()
+        finally:
+            self.server.serving.channel = None
 
     def send_continue(self) -> None:
         """Ask for the body, unless there is none to come, or the request is refused already, or may yet be."""
@@ -185,6 +206,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         """
         self.stopping, self.gate = False, gate
         self.told: deque[Channel] = deque()
+        self.serving = threading.local()
+        """The channel that a thread serves, if any."""
+        self._connections = Connections()
         self._turned: Callable[[], None] = _nothing
         given: dict[str, Any] = {}
         if isinstance(at, socket.socket):
@@ -205,7 +229,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             log_socket_errors=False,
             **adjustments,
         )
-        super().__init__(app, map={}, adj=adj, **given)
+        threads = ThreadedTaskDispatcher()
+        threads.queue_cv = NewestFirst(threads.lock)
+        threads.set_thread_count(adj.threads)
+        super().__init__(app, map=self._connections, adj=adj, dispatcher=threads, **given)
 
     @property
     def address(self) -> str:
@@ -219,6 +246,14 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         for channel in self.active_channels.values():
             if channel.is_too_slow(now):
                 channel.will_close = True
+            if channel.will_close:
+                self._connections.touch(channel)
+
+    def pull_trigger(self) -> None:
+        """Wake the main loop; for a thread that serves a channel, only if that waits for something else by now."""
+        channel = getattr(self.serving, "channel", None)
+        if channel is None or self._connections.touch(channel):
+            super().pull_trigger()
 
     def stop(self) -> None:
         """End ``serve``; may be called from a signal handler or another thread."""
@@ -250,12 +285,15 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         busy = self._busy()
         log.info("web.drained", in_flight=busy, in_time=not busy)
         self.task_dispatcher.shutdown(timeout=1)
-        wasyncore.close_all(self._map)
+        self._connections.close()
 
     def _turn(self, timeout: float) -> None:
-        wasyncore.loop(timeout=timeout, map=self._map, use_poll=True, count=1)
+        self._connections.touch(self)
+        self._connections.turn(timeout)
         while self.told:
-            self.told.popleft().go_on()
+            channel = self.told.popleft()
+            channel.go_on()
+            self._connections.touch(channel)
         self._turned()
 
     def _turn_until(self, done: Callable[[], bool], until: float) -> None:

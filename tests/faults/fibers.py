@@ -114,11 +114,8 @@ class Later:
     def __init__(self, fiber: Fiber) -> None:
         self._fiber = fiber
 
-    def settle(self) -> None:
-        _local.fiber.wait_for(self._fiber)
-
     def result(self) -> Any:
-        self.settle()
+        _local.fiber.wait_for(self._fiber)
         if self._fiber.error:
             raise self._fiber.error
         return self._fiber.result
@@ -132,9 +129,3 @@ class Strands:
 
     def submit(self, call: Callable[..., Any], *arguments: Any, **options: Any) -> Later:
         return Later(self._spawn(Fiber(self._process, partial(call, *arguments, **options))))
-
-
-def wait(calls: list[Later]) -> None:
-    """``concurrent.futures.wait`` for these."""
-    for call in calls:
-        call.settle()

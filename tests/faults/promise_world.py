@@ -99,16 +99,16 @@ class Door:
         self.process = Process(name)
         demand, clock, outputs = DemandCounter(name, world.clock), world.clock, Stops(world.outputs)
         metrics, state, queues = WebMetrics(demand), Stops(world.state), Stops(world.queues)
-        deleted = Deleted()
+        deleted, requests, strands = Deleted(), Stops(world.requests), Strands(self.process, world.spawn)
         self.jobs = Jobs(
             inputs=Stops(world.inputs),
             outputs=outputs,
-            requests=Stops(world.requests),
+            requests=SimpleNamespace(send=lambda body: strands.submit(requests.send, body).result),
             reply_queue=f"replies-{name}",
             retention=10.0**6,
             largest=10**6,
             inline=10,
-            calls=Strands(self.process, world.spawn),
+            calls=strands,
             demand=demand,
             waiters=Waiters(),
             recent=Recent(deleted),

@@ -4,7 +4,6 @@ What was accepted has exactly one stored outcome, each client gets its own or ca
 is never answered. Mutants show that the machine sees it when an order of effects is broken.
 """
 
-import fibers
 import msgspec
 import pytest
 import structlog
@@ -102,7 +101,6 @@ class Promise(RuleBasedStateMachine):
 @pytest.fixture(autouse=True)
 def _at_once(monkeypatch):
     """Nothing in the world waits by real time, or prints."""
-    monkeypatch.setattr(jobs, "wait", fibers.wait)
     monkeypatch.setattr(receiver, "_LOOK_SECONDS", 0)
     monkeypatch.setattr(receiver, "POLL_SECONDS", 0)
     with structlog.testing.capture_logs():
@@ -119,10 +117,9 @@ def deleted_first(self, received, worked=lambda: None):
     return handle(self, received, worked)
 
 
-def sent_first(self, image, key, send):
+def sent_first(self, image, key):
     """The request is sent, and the client told, whether or not the image is stored."""
-    send()
-    self.calls.submit(self._keep, image, key)
+    self.calls.submit(store, self, image, key)
 
 
 def another_ones(self, request, queued, watch):
@@ -132,7 +129,7 @@ def another_ones(self, request, queued, watch):
 
 
 first = []
-handle, answer = task.Recogniser.handle, task.Recogniser._answer
+handle, answer, store = task.Recogniser.handle, task.Recogniser._answer, jobs.Jobs._store
 
 
 @pytest.mark.parametrize(

@@ -89,3 +89,30 @@ def test_a_failed_entry_keeps_no_later_batch_from_being_sent(stubbed, method):
     stubber.add_response(OPERATIONS[method], answer())
     with pytest.raises(ClientError):
         call(queue, method, 11)
+
+
+def test_a_batch_that_is_too_long_goes_in_halves_and_each_message_hears_of_its_own(stubbed):
+    queue, stubber = stubbed
+    bodies = [b"a", b"b", b"c", b"d", b"e"]
+
+    def entries(*bodies):
+        return {
+            "QueueUrl": queue.url,
+            "Entries": [{"Id": str(number), "MessageBody": body} for number, body in enumerate(bodies)],
+        }
+
+    stubber.add_client_error(
+        "send_message_batch",
+        "AWS.SimpleQueueService.BatchRequestTooLong",
+        http_status_code=400,
+        response_meta={"RequestId": "1"},
+        expected_params=entries("a", "b", "c", "d", "e"),
+    )
+    sent = {"Id": "0", "MessageId": "m", "MD5OfMessageBody": "0"}
+    good = {"Successful": [sent], "Failed": [], "ResponseMetadata": {"RequestId": "1", "HTTPStatusCode": 200}}
+    stubber.add_response("send_message_batch", good, entries("a", "b"))
+    failed = {"Id": "2", "SenderFault": True, "Code": "InvalidMessageContents", "Message": "no"}
+    stubber.add_response("send_message_batch", good | {"Failed": [failed]}, entries("c", "d", "e"))
+    outcomes = queue.send_many(bodies)
+    assert outcomes[:4] == [None] * 4
+    assert isinstance(outcomes[4], ClientError)

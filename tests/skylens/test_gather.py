@@ -2,6 +2,7 @@
 
 import random
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from port_suite import DEADLINE, together
@@ -98,6 +99,28 @@ def test_an_item_heavier_than_any_call_goes_alone():
     call = Counter()
     Gather(call, most=10, heaviest=100).do("a", 500)
     assert call.calls == [["a"]]
+
+
+def test_who_begins_goes_on_until_it_asks_how_it_went():
+    call, here = Counter(bad=["b"]), threading.Event()
+    gather = Gather(lambda items: here.wait(DEADLINE) and call(items), most=2, linger=DEADLINE)
+    with ThreadPoolExecutor(1) as calls:
+        good, bad = gather.begin("a", calls), gather.begin("b", calls)
+        assert call.calls == []
+        here.set()
+        good()
+        with pytest.raises(ValueError, match="b"):
+            bad()
+    assert call.calls == [["a", "b"]]
+
+
+def test_nobody_waits_for_a_thread_that_does_not_come():
+    calls = ThreadPoolExecutor(1)
+    calls.shutdown()
+    gather = Gather(Counter(), most=10, linger=DEADLINE)
+    for _ in range(2):  # the first one's party is not joined by the second
+        with pytest.raises(RuntimeError):
+            gather.begin("a", calls)
 
 
 @pytest.mark.parametrize("threads", [50])

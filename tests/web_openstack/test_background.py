@@ -270,9 +270,9 @@ def many_replies(web, count):
 def test_helpers_work_until_a_receive_is_not_full(web):
     queue, thread = many_replies(web, 25)
     helper = ReplyHelper(thread, 1)
-    thread.many.set()
+    thread.more.release()
     left = []
-    while thread.many.is_set():
+    while thread.more.acquire(blocking=False):
         helper.help()
         left.append(len(queue.messages))
     assert left == [15, 5, 0]
@@ -282,15 +282,22 @@ def test_helpers_work_until_a_receive_is_not_full(web):
 def test_helpers_leave_trouble_to_the_reply_thread(web):
     queue, thread = many_replies(web, 12)
     queue.script.fail("receive", aws_error("ServiceUnavailable", 503))
-    thread.many.set()
     ReplyHelper(thread, 1).help()
-    assert (thread.many.is_set(), thread.in_touch(), len(queue.messages)) == (False, True, 12)
+    assert (thread.more.acquire(blocking=False), thread.in_touch(), len(queue.messages)) == (False, True, 12)
 
 
-def test_a_full_receive_calls_them(web):
+def test_full_receives_call_one_of_them(web):
+    _queue, thread = many_replies(web, 20)
+    thread.poll(0)
+    thread.poll(0)
+    assert thread.more.acquire(blocking=False)
+    assert not thread.more.acquire(blocking=False)
+
+
+def test_the_reply_thread_works_and_halts(web):
     _queue, thread = many_replies(web, 10)
     thread.start()
-    assert thread.many.wait(10)
+    assert thread.more.acquire(timeout=10)
     thread.halt()
     thread.join(30)
     assert web.deps.jobs.demand.outstanding() == 0

@@ -1,0 +1,119 @@
+"""The main loop's turns: what they look at, what they forget, and which thread is woken."""
+
+import socket
+import threading
+
+import pytest
+
+from web_openstack.turns import Connections, NewestFirst
+
+
+class Channel:
+    """One end of a connection, which counts how often it is asked what it waits for."""
+
+    accepting = False
+
+    def __init__(self, map_):
+        self.socket, self.other = socket.socketpair()
+        self.asked, self.read, self.wants = 0, b"", [True]
+        self._fileno = self.socket.fileno()
+        self.map = map_
+        map_[self._fileno] = self
+
+    def readable(self):
+        self.asked += 1
+        return self.wants.pop(0) if len(self.wants) > 1 else self.wants[0]
+
+    def writable(self):
+        return False
+
+    def handle_read_event(self):
+        self.read += self.socket.recv(100)
+
+    def close(self):
+        fd, self._fileno = self._fileno, None
+        del self.map[fd]
+        self.socket.close()
+        self.other.close()
+
+
+@pytest.fixture
+def connections():
+    made = Connections()
+    yield made
+    made.close()
+
+
+def test_a_turn_asks_only_the_connection_that_was_at_work(connections):
+    channels = [Channel(connections) for _ in range(20)]
+    connections.turn(0)
+    for channel in channels:
+        channel.asked = 0
+    channels[7].other.send(b"x")
+    connections.turn(0)
+    connections.turn(0)
+    assert [number for number, channel in enumerate(channels) if channel.asked] == [7]
+    assert channels[7].read == b"x"
+
+
+def test_nothing_is_read_from_a_connection_that_wants_nothing_until_it_says_so(connections):
+    channel = Channel(connections)
+    channel.wants = [False]
+    channel.other.send(b"x")
+    connections.turn(0)
+    connections.turn(0)
+    assert channel.read == b""
+    channel.wants = [True]
+    assert connections.touch(channel)
+    connections.turn(0)
+    assert channel.read == b"x"
+    connections.turn(0)
+    assert not connections.touch(channel)
+
+
+def test_a_thread_that_changes_a_channel_while_the_loop_looks_at_it_is_not_overlooked(connections):
+    channel = Channel(connections)
+    channel.other.send(b"x")
+    channel.wants = [True, False]
+    connections.turn(0)
+    assert channel.read == b""
+    assert not connections.touch(channel)
+
+
+def test_a_connection_that_is_closed_is_forgotten_and_its_number_may_come_again(connections):
+    channel = Channel(connections)
+    connections.turn(0)
+    channel.close()
+    assert not connections.touch(channel)
+    following = Channel(connections)
+    following.other.send(b"x")
+    connections.turn(0)
+    assert following.read == b"x"
+
+
+def test_the_thread_that_lay_down_last_gets_up_first():
+    lock, woken = threading.Lock(), []
+    condition = NewestFirst(lock)
+
+    def rest(number):
+        with lock:
+            resting[number].set()
+            condition.wait()
+            woken.append(number)
+            up.release()
+
+    resting, up = [threading.Event() for _ in range(3)], threading.Semaphore(0)
+    threads = [threading.Thread(target=rest, args=(number,)) for number in range(3)]
+    for thread, here in zip(threads, resting, strict=True):
+        thread.start()
+        assert here.wait(10)
+    for _ in range(2):
+        with lock:
+            condition.notify()
+        assert up.acquire(timeout=10)
+    assert woken == [2, 1]
+    with lock:
+        condition.notify_all()
+    for thread in threads:
+        thread.join(10)
+    assert woken == [2, 1, 0]
