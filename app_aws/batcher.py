@@ -1,4 +1,4 @@
-"""Gathers images that arrive at about the same time into one call of the model."""
+"""Prepares images and gathers those that arrive at about the same time into one call of the model."""
 
 import queue
 import threading
@@ -8,21 +8,26 @@ from concurrent.futures import Future
 
 from app_aws.engine import Array
 
-_Job = tuple[Array, "Future[Array]"]
+Prepare = Callable[[], Array]
+_Job = tuple[Prepare, "Future[Array]"]
+_Ready = tuple[Array, "Future[Array]"]
 
 
 class Batcher:
-    """Each thread takes what waits, up to ``size`` images or ``wait_ms`` after the first, and infers it.
+    """Each thread takes what waits, up to ``size`` images or ``wait_ms`` after the first, prepares and infers it.
 
-    Threads ``batcher-N``: owned by the worker, daemons, one model call at a time each; ``stop`` lets them finish what
-    was submitted before. If one dies, the images it held are never answered: their leases run out with the worker,
-    which sees the dead thread and leaves.
+    An image is prepared by the thread that infers it: between the two nobody has to be woken, and no more images are
+    decoded at once than there are threads.
+
+    Threads ``batcher-N``: owned by the worker, daemons, one batch at a time each; ``stop`` lets them finish what was
+    submitted before. If one dies, the images it held are never answered: their leases run out with the worker, which
+    sees the dead thread and leaves.
     """
 
     def __init__(
         self, infer: Callable[[Sequence[Array]], Array], size: int, wait_ms: float, *, threads: int = 1
     ) -> None:
-        """``threads``: model calls that may run at once; each uses one core."""
+        """``threads``: images prepared, and model calls made, at once; one for each core."""
         self._infer, self._size, self._wait = infer, size, wait_ms / 1000
         # Not a SimpleQueue: its get(timeout) may wait for ever when another thread takes the item that woke it.
         self._jobs: queue.Queue[_Job | None] = queue.Queue()
@@ -34,10 +39,10 @@ class Batcher:
         for thread in self.threads:
             thread.start()
 
-    def submit(self, image: Array) -> "Future[Array]":
-        """The image's probabilities, later."""
+    def submit(self, prepare: Prepare) -> "Future[Array]":
+        """The probabilities of the image that ``prepare`` gives, or what it raises, later."""
         future: Future[Array] = Future()
-        self._jobs.put((image, future))
+        self._jobs.put((prepare, future))
         return future
 
     def stop(self, timeout: float) -> None:
@@ -55,9 +60,10 @@ class Batcher:
             if ended:
                 return
 
-    def _gather(self, first: _Job) -> tuple[list[_Job], bool]:
-        """A batch that starts with ``first``, and whether the end came behind it."""
-        batch, until = [first], time.monotonic() + self._wait
+    def _gather(self, first: _Job) -> tuple[list[_Ready], bool]:
+        """A batch that starts with ``first``, each prepared as it is taken, and whether the end came behind it."""
+        until = time.monotonic() + self._wait
+        batch = _prepared(first)
         while len(batch) < self._size:
             try:
                 job = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
@@ -65,11 +71,13 @@ class Batcher:
                 break
             if job is None:
                 return batch, True
-            batch.append(job)
+            batch += _prepared(job)
         return batch, False
 
-    def _resolve(self, batch: list[_Job]) -> None:
+    def _resolve(self, batch: list[_Ready]) -> None:
         """Infer; when that fails, each image by itself, so that a bad one does not fail its neighbours."""
+        if not batch:
+            return
         try:
             found = self._infer([image for image, _ in batch])
         except Exception as error:  # noqa: BLE001 - goes to whoever submitted the image
@@ -81,3 +89,13 @@ class Batcher:
             return
         for (_, future), probabilities in zip(batch, found, strict=True):
             future.set_result(probabilities)
+
+
+def _prepared(job: _Job) -> list[_Ready]:
+    """The image ready to be inferred; none when it cannot be prepared, which its submitter is told."""
+    prepare, future = job
+    try:
+        return [(prepare(), future)]
+    except Exception as error:  # noqa: BLE001 - goes to whoever submitted the image
+        future.set_exception(error)
+        return []

@@ -55,8 +55,8 @@ def tensor(picture: NDArray[np.uint8], wanted: Input) -> NDArray[np.float32]:
     """The pixels as float32 in the model's channel order, normalisation and layout (``wanted.shape``)."""
     ordered = picture if wanted.colour == "RGB" else picture[:, :, ::-1]
     planes = wanted.layout == "NCHW"
-    values = np.empty(wanted.shape, np.float32)
-    values[...] = ordered.transpose(2, 0, 1) if planes else ordered  # laid out first: the rest then runs in place
+    laid_out = np.ascontiguousarray(ordered.transpose(2, 0, 1) if planes else ordered)  # while a pixel is three bytes
+    values = laid_out.astype(np.float32)
     if any(wanted.mean):
         values -= _each(wanted.mean, planes=planes)
     if wanted.std != _ONES:

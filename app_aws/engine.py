@@ -4,8 +4,9 @@
 on our own faults. Both may be called from any thread.
 """
 
+import heapq
+import math
 import os
-import threading
 from collections.abc import Sequence
 from typing import Any, Protocol
 
@@ -42,10 +43,11 @@ class Engine(Protocol):
 
 def top(probabilities: Array, labels: Sequence[str], count: int) -> tuple[Label, ...]:
     """The ``count`` (at least one) most probable labels, best first. Raises ValueError when a score is not a number."""
-    if not np.isfinite(probabilities).all():
+    scores: list[float] = probabilities.tolist()  # numpy would give Python's lock away, and wait for it, several times
+    if not math.isfinite(sum(scores)):
         raise ValueError("the model gave scores that are not numbers")
-    best = np.argsort(-probabilities, kind="stable")[: max(count, 1)]
-    return tuple(Label(label=labels[index], score=round(float(probabilities[index]), 6)) for index in best)
+    best = heapq.nlargest(max(count, 1), range(len(scores)), key=scores.__getitem__)
+    return tuple(Label(label=labels[index], score=round(scores[index], 6)) for index in best)
 
 
 def open_session(data: bytes, threads: int = 1) -> Any:
@@ -68,21 +70,17 @@ def open_session(data: bytes, threads: int = 1) -> Any:
 
 
 class OnnxEngine:
-    """One session shared by all threads. ``decodes``: images decoded at once, which bounds the memory they take."""
+    """One session shared by all threads."""
 
-    def __init__(
-        self, manifest: Manifest, labels: tuple[str, ...], session: Any, *, max_pixels: int, decodes: int
-    ) -> None:
+    def __init__(self, manifest: Manifest, labels: tuple[str, ...], session: Any, *, max_pixels: int) -> None:
         """Checks that session, manifest and labels agree and runs the model once, which also warms it up."""
         self.manifest, self.labels, self._session, self._max_pixels = manifest, labels, session, max_pixels
         self.model = Model(name=manifest.name, version=manifest.version)
-        self._decoding = threading.BoundedSemaphore(decodes)
         self._one_by_one = _batch_dimension(manifest, session) == 1
         self._try_once()
 
     def prepare(self, data: bytes) -> Array:
-        with self._decoding:
-            return decode.tensor(decode.pixels(data, self.manifest.input, self._max_pixels), self.manifest.input)
+        return decode.tensor(decode.pixels(data, self.manifest.input, self._max_pixels), self.manifest.input)
 
     def infer(self, batch: Sequence[Array]) -> Array:
         if self._one_by_one:

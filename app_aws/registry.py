@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 from app_aws import manifest as manifests
-from app_aws.cpu import cores
 from app_aws.engine import OnnxEngine, open_session
 from app_aws.manifest import Manifest
 from skylens.errors import ModelError
@@ -72,10 +71,10 @@ def _version_key(model_id: str) -> list[tuple[bool, int, str]]:
     return [(not part.isdigit(), int(part) if part.isdigit() else 0, part) for part in parts]
 
 
-def load(folder: Path, *, max_pixels: int = MAX_PIXELS, decodes: int | None = None, threads: int = 1) -> OnnxEngine:
+def load(folder: Path, *, max_pixels: int = MAX_PIXELS, threads: int = 1) -> OnnxEngine:
     """Check everything about a model folder and make it ready to work. Raises ModelError saying what is wrong.
 
-    ``decodes``: images decoded at once; by default as many as there are cores to use. ``threads``: each call uses.
+    ``threads``: each call uses.
     """
     if not folder.is_dir():
         raise ModelError(f"there is no model folder {folder}")
@@ -90,7 +89,7 @@ def load(folder: Path, *, max_pixels: int = MAX_PIXELS, decodes: int | None = No
             " `skylens models quantize` makes such a network of a float32 one, checks it and says so"
         )
     try:
-        return assemble(manifest, labels, network, max_pixels=max_pixels, decodes=decodes, threads=threads)
+        return assemble(manifest, labels, network, max_pixels=max_pixels, threads=threads)
     except ModelError as error:
         raise ModelError(f"{folder}: {error.detail}") from error
 
@@ -101,12 +100,11 @@ def assemble(
     network: bytes,
     *,
     max_pixels: int = MAX_PIXELS,
-    decodes: int | None = None,
     threads: int = 1,
 ) -> OnnxEngine:
     """The three parts of a model as what recognises. Raises ModelError when they do not fit together."""
     session = open_session(network, threads)
-    return OnnxEngine(manifest, labels, session, max_pixels=max_pixels, decodes=decodes or cores())
+    return OnnxEngine(manifest, labels, session, max_pixels=max_pixels)
 
 
 def is_quantised(network: bytes) -> bool:

@@ -121,12 +121,14 @@ def _models(settings: WorkerSettings, state: Store, calls: int, clock: Clock) ->
     cores = threading.BoundedSemaphore(calls)
 
     def serving(engine: Engine, choice: Choice) -> Serving:
+        own = threading.BoundedSemaphore(choice.calls)
+
         def infer(batch: Sequence[Array]) -> Array:
-            with cores:
+            with own, cores:
                 return engine.infer(batch)
 
         size = settings.batch_size if "batch_size" in settings.model_fields_set else choice.batch
-        return Serving(engine, Batcher(infer, size, settings.batch_wait_ms, threads=min(calls, choice.calls)))
+        return Serving(engine, Batcher(infer, size, settings.batch_wait_ms, threads=calls))
 
     usual = tuning.safe(calls, settings.batch_size)
 

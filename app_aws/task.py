@@ -34,12 +34,12 @@ class Replies(Protocol):
 
 
 class Picked(Protocol):
-    """A model at work: ``submit`` gives a prepared image to its batcher."""
+    """A model at work: ``submit`` gives its batcher an image, as what prepares it."""
 
     @property
     def engine(self) -> Engine: ...
 
-    def submit(self, image: Array) -> "Future[Array]": ...
+    def submit(self, prepare: Callable[[], Array]) -> "Future[Array]": ...
 
 
 class Models(Protocol):
@@ -197,10 +197,13 @@ class Recogniser:
         if request.digest and digest != request.digest.lower():
             raise UndecodableImageError("The stored image is not the one that was sent: its SHA-256 differs")
         with self.models.pick(request.id) as picked:
-            with watch.stage("decode"):
-                prepared = picked.engine.prepare(data)
-            with watch.stage("infer"):
-                probabilities = picked.submit(prepared).result()
+
+            def prepare() -> Array:
+                with watch.stage("decode"):
+                    return picked.engine.prepare(data)
+
+            with watch.stage("infer"):  # waiting for its turn and decoding are part of it
+                probabilities = picked.submit(prepare).result()
             return picked.engine.model, top(probabilities, picked.engine.labels, request.top), digest
 
     def _fetch(self, key: str, watch: Stopwatch) -> bytes:

@@ -1,8 +1,9 @@
 """The engine against the limit of the hardware: bytes to labels, images a second.
 
-The limit is a bare loop of Pillow, numpy and ONNX Runtime, one thread a core; the engine is what a worker runs:
-decoding threads, batcher, the best labels. Both keep the cores busy with the same pictures in interleaved rounds, and
-must name the same label for each. Prints medians by CPU time, which a busy machine disturbs least, and by the clock.
+The limit is a bare loop of Pillow, numpy and ONNX Runtime, one thread a core; the engine is what a worker runs: a
+batcher for as many callers as there are slots, and the best labels. Both keep the cores busy with the same pictures in
+interleaved rounds, and must name the same label for each. Prints medians by CPU time, which a busy machine disturbs
+least, and by the clock.
 """
 
 import argparse
@@ -71,7 +72,7 @@ def engine(loaded: OnnxEngine, cores: int, size: int, wait: float) -> Callable[[
     numbers = {label: number for number, label in reversed(list(enumerate(loaded.labels)))}
 
     def one(data: bytes) -> int:
-        return numbers[top(batcher.submit(loaded.prepare(data)).result(), loaded.labels, 5)[0].label]
+        return numbers[top(batcher.submit(lambda: loaded.prepare(data)).result(), loaded.labels, 5)[0].label]
 
     return lambda images: list(pool.map(one, images))
 
@@ -90,7 +91,7 @@ def _cpu() -> float:
 
 def compare(folder: Path, images: Sequence[bytes], size: int, wait: float) -> None:
     cores = cpu.cores()
-    loaded = registry.load(folder, decodes=cores)
+    loaded = registry.load(folder)
     ways = {"limit": limit(folder, loaded.manifest.input, cores), "engine": engine(loaded, cores, size, wait)}
     costs: dict[str, list[Cost]] = {name: [] for name in ways}
     labels: dict[str, list[int]] = {}

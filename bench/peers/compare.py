@@ -51,7 +51,7 @@ def describe(folder: Path, scratch: Path) -> Path:
 
 def compare(folder: Path, images: Sequence[bytes], systems: Mapping[str, System], rounds: int, seconds: float) -> None:
     """Print a model's table."""
-    loaded = registry.load(folder, decodes=CORES)
+    loaded = registry.load(folder)
     ways = {"the loop alone": limit(folder, loaded.manifest.input, CORES), "our engine": engine(loaded, CORES, 2, 2.0)}
     bare = ways["the loop alone"]
     labels = registry.read_labels(folder / registry.LABELS)

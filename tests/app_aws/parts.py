@@ -70,6 +70,16 @@ class OneModel:
         yield self
 
 
+def at_once(call, *arguments):
+    """The future of a call that was made here and now; what it raises is kept for who asks for the result."""
+    done = Future()
+    try:
+        done.set_result(call(*arguments))
+    except BaseException as error:  # noqa: BLE001 - a kill too
+        done.set_exception(error)
+    return done
+
+
 @dataclass
 class Bench:
     """One deployment in memory, with one recogniser at work on it."""
@@ -92,28 +102,19 @@ class Bench:
             replies=self.queues,
             inputs=self.inputs,
             outputs=self.outputs,
-            models=models or OneModel(self.engine, self.at_once),
+            models=models or OneModel(self.engine, self.infer),
             instance="i-1",
             clock=self.clock,
             stores=self,
         )
 
     def submit(self, call, *arguments):
-        """An executor that runs at once; what it raises is kept for who asks for the result."""
-        done = Future()
-        try:
-            done.set_result(call(*arguments))
-        except BaseException as error:  # noqa: BLE001 - a kill too
-            done.set_exception(error)
-        return done
+        """An executor that runs at once."""
+        return at_once(call, *arguments)
 
-    def at_once(self, image):
-        done = Future()
-        try:
-            done.set_result(self.engine.infer([image])[0])
-        except RuntimeError as error:
-            done.set_exception(error)
-        return done
+    def infer(self, prepare):
+        """A batcher that works at once, in the caller's thread."""
+        return at_once(lambda: self.engine.infer([prepare()])[0])
 
     def ask(self, data=b"cat", name="one", *, rides=False, **changes):
         """Store an image and send its request. ``rides``: with the image in it."""

@@ -6,10 +6,16 @@ import numpy as np
 import pytest
 
 from app_aws.batcher import Batcher
+from skylens.errors import UndecodableImageError
 
 
-def image(value):
-    return np.array([value], np.float32)
+def ready(value):
+    """What prepares an image that needs no preparing."""
+    return lambda: np.array([value], np.float32)
+
+
+def broken():
+    raise UndecodableImageError("The image is damaged")
 
 
 class Model:
@@ -49,16 +55,16 @@ def running():
 
 def test_each_future_gets_its_own_image(running):
     batcher = running(Model(), threads=2)
-    futures = [batcher.submit(image(value)) for value in range(50)]
+    futures = [batcher.submit(ready(value)) for value in range(50)]
     assert [float(future.result(10)[0]) for future in futures] == [value * 2 for value in range(50)]
 
 
 def test_what_waits_behind_a_running_call_goes_together(running):
     model = Model(held=True)
     batcher = running(model, size=4)
-    first = batcher.submit(image(0))
+    first = batcher.submit(ready(0))
     assert model.entered.wait(10)
-    rest = [batcher.submit(image(value)) for value in range(6)]
+    rest = [batcher.submit(ready(value)) for value in range(6)]
     model.release.set()
     for future in (first, *rest):
         future.result(10)
@@ -66,13 +72,13 @@ def test_what_waits_behind_a_running_call_goes_together(running):
 
 
 def test_an_image_is_not_kept_waiting_for_company(running):
-    assert running(Model(), wait_ms=1).submit(image(1)).result(10) == 2
+    assert running(Model(), wait_ms=1).submit(ready(1)).result(10) == 2
 
 
 def test_a_batch_waits_for_company_as_told(running):
     model = Model()
     batcher = running(model, size=2, wait_ms=5000)
-    futures = [batcher.submit(image(1)), batcher.submit(image(2))]
+    futures = [batcher.submit(ready(1)), batcher.submit(ready(2))]
     assert [float(future.result(10)[0]) for future in futures] == [2, 4]
     assert model.sizes == [2]
 
@@ -80,9 +86,9 @@ def test_a_batch_waits_for_company_as_told(running):
 def test_one_bad_image_does_not_fail_its_neighbours(running):
     model = Model(held=True)
     batcher = running(model, size=3)
-    batcher.submit(image(0))
+    batcher.submit(ready(0))
     assert model.entered.wait(10)
-    good, bad, fine = (batcher.submit(image(value)) for value in (1, -1, 3))
+    good, bad, fine = (batcher.submit(ready(value)) for value in (1, -1, 3))
     model.release.set()
     assert (good.result(10), fine.result(10)) == (2, 6)
     with pytest.raises(ValueError, match="negative"):
@@ -93,8 +99,62 @@ def test_one_bad_image_does_not_fail_its_neighbours(running):
 def test_it_goes_on_after_a_failure(running):
     batcher = running(Model())
     with pytest.raises(ValueError, match="negative"):
-        batcher.submit(image(-1)).result(10)
-    assert batcher.submit(image(2)).result(10) == 4
+        batcher.submit(ready(-1)).result(10)
+    assert batcher.submit(ready(2)).result(10) == 4
+
+
+def test_an_image_that_cannot_be_prepared_is_told_so_and_its_neighbours_go_on(running):
+    model = Model(held=True)
+    batcher = running(model, size=3)
+    batcher.submit(ready(0))
+    assert model.entered.wait(10)
+    good, damaged, fine = (batcher.submit(one) for one in (ready(1), broken, ready(3)))
+    alone = [batcher.submit(broken) for _ in range(2)]
+    model.release.set()
+    assert (good.result(10), fine.result(10)) == (2, 6)
+    for one in (damaged, *alone):
+        with pytest.raises(UndecodableImageError, match="damaged"):
+            one.result(10)
+    assert model.sizes == [1, 2]
+
+
+def test_no_more_images_are_prepared_at_once_than_there_are_threads(running):
+    batcher = running(Model(), size=2, threads=2)
+    inside, most = threading.Semaphore(0), threading.Semaphore(2)
+    go = threading.Event()
+
+    def prepare():
+        assert most.acquire(blocking=False), "a third image at once"
+        inside.release()
+        assert go.wait(10)
+        most.release()
+        return np.zeros(1, np.float32)
+
+    futures = [batcher.submit(prepare) for _ in range(9)]
+    assert inside.acquire(timeout=10)
+    assert inside.acquire(timeout=10)
+    go.set()
+    for future in futures:
+        future.result(10)
+
+
+def test_an_image_is_inferred_by_the_thread_that_prepared_it():
+    """The model keeps memory for each thread that ever calls it, and a second thread would have to be woken."""
+    prepared, inferred = [], []
+
+    def infer(batch):
+        inferred.append(threading.current_thread().name)
+        return np.stack(batch)
+
+    def prepare():
+        prepared.append(threading.current_thread().name)
+        return np.zeros(1, np.float32)
+
+    batcher = Batcher(infer, 1, 0.0, threads=1)
+    batcher.start()
+    batcher.submit(prepare).result(10)
+    batcher.stop(10)
+    assert prepared == inferred == ["batcher-0"]
 
 
 @pytest.mark.parametrize("threads", [1, 3])
@@ -102,7 +162,7 @@ def test_stopping_finishes_what_was_submitted_before(threads):
     model = Model(held=True)
     batcher = Batcher(model, 2, 0.0, threads=threads)
     batcher.start()
-    futures = [batcher.submit(image(value)) for value in range(9)]
+    futures = [batcher.submit(ready(value)) for value in range(9)]
     model.release.set()
     batcher.stop(10)
     assert all(future.done() for future in futures)

@@ -20,7 +20,7 @@ LARGE = encoded(gradient(101, 100))
 
 
 def engine(session, labels=("bright", "dark"), **changes):
-    return OnnxEngine(bundled_manifest(**changes), labels, session, max_pixels=10_000, decodes=1)
+    return OnnxEngine(bundled_manifest(**changes), labels, session, max_pixels=10_000)
 
 
 def grey(value):

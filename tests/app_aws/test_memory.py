@@ -14,6 +14,7 @@ from PIL import Image
 from app_aws import cpu, memory, registry
 from app_aws.batcher import Batcher
 from app_aws.engine import top
+from skylens.errors import SkylensError
 
 memory.keep(arenas=cpu.cores())
 engine = registry.load(registry.BUNDLED / "cifar10")
@@ -32,10 +33,10 @@ for width, height in sizes:
 
 def one(data):
     try:
-        prepared = engine.prepare(data)
-    except Exception:
+        found = batcher.submit(lambda: engine.prepare(data)).result()
+    except SkylensError:
         return None
-    return top(batcher.submit(prepared).result(), engine.labels, 5)[0].label
+    return top(found, engine.labels, 5)[0].label
 
 def work(count):
     chosen = chance.choices([data for data, _ in pictures], [min(weight, 4) for _, weight in pictures], k=count)

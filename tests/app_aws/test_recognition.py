@@ -63,7 +63,7 @@ def test_no_image_of_a_burst_is_stranded_between_two_model_threads():
     pictures = [(SAMPLES / f"{name}.png").read_bytes() for name in DRAWN]
 
     def recognise(data):
-        return batcher.submit(engine.prepare(data)).result(timeout=20)
+        return batcher.submit(lambda: engine.prepare(data)).result(timeout=20)
 
     with ThreadPoolExecutor(len(pictures)) as slots:
         for _ in range(150):

@@ -56,7 +56,7 @@ class World:
 
     def answer(self, request_id="r"):
         with self.switch.pick(request_id) as picked:
-            return int(picked.submit(picked.engine.prepare(b"cat")).result(10)[0])
+            return int(picked.submit(lambda: picked.engine.prepare(b"cat")).result(10)[0])
 
     def lives(self, version):
         return all(thread.is_alive() for thread in self.made[version].batcher.threads)
@@ -94,7 +94,7 @@ def test_a_request_keeps_the_model_that_it_picked_and_the_old_one_waits_for_it(w
         assert world.answer() == 2
         assert world.lives(1)
         assert picked.engine.model.version == "1"
-        assert picked.submit(picked.engine.prepare(b"cat")).result(10)[0] == 1
+        assert picked.submit(lambda: picked.engine.prepare(b"cat")).result(10)[0] == 1
     world.switch.look()
     assert not world.lives(1)
 

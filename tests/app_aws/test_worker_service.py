@@ -149,7 +149,7 @@ def test_the_models_at_work_together_make_no_more_calls_at_once_than_one_alone(n
     waiting = []
     for number in range(60):
         with switch.pick(f"r{number}") as picked:
-            waiting.append(picked.submit(np.zeros(3, np.float32)))
+            waiting.append(picked.submit(lambda: np.zeros(3, np.float32)))
     assert all(one.result(20) is not None for one in waiting)
     switch.stop(10)
     assert Slow.most == 2
