@@ -38,6 +38,8 @@ class _Entry:
     """Ticks at which it got here."""
     is_busy: bool = False
     is_heard: bool = False
+    is_news: bool = False
+    """Heard of while somebody looked, who may have looked too early."""
 
 
 class Agenda:
@@ -80,7 +82,7 @@ class Agenda:
         with self._news:
             entry = self._entries.get(Place(reply.tenant, reply.id))
             if entry is not None and not entry.is_heard:
-                entry.is_heard, entry.due = True, self._clock.ticks()
+                entry.is_heard, entry.is_news, entry.due = True, entry.is_busy, self._clock.ticks()
                 self._tell()
 
     def listed(self, places: Iterable[tuple[Place, float]], began: float) -> None:
@@ -120,10 +122,11 @@ class Agenda:
             if not self._busy[place.tenant]:
                 del self._busy[place.tenant]
             entry = self._entries.get(place)
-            if entry is not None:
-                entry.is_busy, entry.due = False, self._clock.ticks() + (pause or 0)
-                if pause is None:
-                    del self._entries[place]
+            if pause is None:
+                self._entries.pop(place, None)
+            elif entry is not None:
+                entry.due = self._clock.ticks() + (0.0 if entry.is_news else pause)
+                entry.is_busy = entry.is_news = False
             self._tell()
 
     def wake(self) -> None:
