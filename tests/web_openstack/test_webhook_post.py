@@ -70,7 +70,7 @@ def test_nobody_listens():
     [
         b"",
         b"HTTP/1.1 200",
-        b"HTTP/1.1 200 OK\r\nContent-Type: te",
+        b"HTTP/1.1 200 OK\r\nContent-Type: text",
         b"220 smtp ready\r\n",
         b"\x16\x03\x01\x02\x00\x01",
         b"HTTP/1.1 200 OK\r\n" + b"X: " + b"a" * 300_000,
