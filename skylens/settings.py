@@ -55,7 +55,7 @@ class Settings(BaseSettings):
     output_bucket: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
     """Bucket of the results; by default ``<deployment>-output``."""
     state_bucket: str = Field("", pattern=r"^([a-z0-9][a-z0-9.-]{1,61}[a-z0-9])?$")
-    """Bucket of leases, batches, idempotency keys, webhooks, dead letters, models; by default ``<deployment>-state``."""
+    """Bucket of leases, batches, idempotency keys, dead letters and models; by default ``<deployment>-state``."""
     visibility_timeout: int = Field(30, ge=5, le=43200)
     """Seconds a received request stays hidden; workers extend it while they work."""
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
