@@ -4,11 +4,13 @@ Precedence: explicit argument > environment variable ``SKYLENS_<NAME>`` > file o
 directory > default. A wrong value, or a variable that no tier knows, refuses to start and names the variable.
 """
 
+import base64
 import difflib
 import os
 import re
 import socket
 from collections.abc import Mapping
+from ipaddress import ip_network
 from typing import Annotated, Any, Literal, Self, TypeVar
 
 from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
@@ -20,6 +22,10 @@ from skylens.messages import INLINE_LIMIT
 PREFIX = "SKYLENS_"
 SHOWN = 200
 """Most characters of a wrong value that are shown."""
+SECRET = ("api_keys", "webhook_secrets")
+"""Settings whose values are never shown."""
+SECRET_BYTES = (24, 64)
+"""Bounds of a webhook secret, as Standard Webhooks has them."""
 _S = TypeVar("_S", bound="Settings")
 
 Words = Annotated[tuple[str, ...], NoDecode]
@@ -140,8 +146,14 @@ class WebSettings(Settings):
     """How long a stopping web process waits for its clients to be answered."""
     trusted_proxy: str = ""
     """Address of the proxy in front, whose X-Forwarded-* headers are believed."""
+    webhook_secrets: Words = Field((), repr=False)
+    """``tenant:whsec_<base64>`` of secrets that sign webhooks; two of a tenant both sign, one without gets none."""
+    webhook_networks: Words = ()
+    """Private networks that webhooks may go to, such as ``10.2.0.0/16``, beside public addresses."""
+    webhook_http: bool = False
+    """Whether ``webhook_networks`` may be reached by http and at any port, not by https at 443 and 8443 alone."""
 
-    @field_validator("api_keys", "oidc_scopes", "keystone_roles", mode="before")
+    @field_validator("api_keys", "oidc_scopes", "keystone_roles", "webhook_secrets", "webhook_networks", mode="before")
     @classmethod
     def _split(cls, value: Any) -> Any:
         return split_words(value)
@@ -178,12 +190,39 @@ class WebSettings(Settings):
             raise ValueError("it should be one word=scope or more; without any, no token lets do anything")
         return value
 
+    @field_validator("webhook_secrets")
+    @classmethod
+    def _secrets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            found = re.fullmatch(
+                r"[a-z0-9][a-z0-9-]{0,62}:whsec_((?:[A-Za-z0-9+/]{4}){8,22}[A-Za-z0-9+/=]{0,4})", entry
+            )
+            try:
+                size = len(base64.b64decode(found[1], validate=True)) if found else 0
+            except ValueError:
+                size = 0
+            if not SECRET_BYTES[0] <= size <= SECRET_BYTES[1]:
+                raise ValueError("each entry must be tenant:whsec_<base64 of 24 to 64 random bytes>")
+        return value
+
+    @field_validator("webhook_networks")
+    @classmethod
+    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        for entry in value:
+            try:
+                ip_network(entry)
+            except ValueError as error:
+                raise ValueError(f"{error}; each entry must be a network such as 10.2.0.0/16") from None
+        return value
+
     @model_validator(mode="after")
     def _agree(self) -> Self:
         if self.max_image_bytes > self.max_body_bytes:
             raise ValueError(f"max_image_bytes {self.max_image_bytes} must not exceed max_body_bytes")
         if self.wait_seconds > self.max_wait_seconds:
             raise ValueError(f"wait_seconds {self.wait_seconds} must not exceed max_wait_seconds")
+        if self.webhook_http and not self.webhook_networks:
+            raise ValueError("webhook_http=true is for webhook_networks alone, and there are none")
         if self.listen == self.internal_listen:
             raise ValueError(f"listen and internal_listen are both {self.listen}; they must differ")
         if bool(self.oidc_issuer) != bool(self.oidc_audience):
@@ -382,6 +421,6 @@ def _line(problem: Any) -> str:
     right = str(problem["msg"]).removeprefix("Value error, ")
     if not place:
         return right
-    value = "(hidden)" if place == "api_keys" else repr(problem["input"])
+    value = "(hidden)" if place in SECRET else repr(problem["input"])
     value = value if len(value) <= SHOWN else f"{value[:SHOWN]}..."
     return f"{PREFIX}{str(place).upper()}={value}: {right}"

@@ -41,6 +41,11 @@ from web_openstack.result_cache import ResultCache
 from web_openstack.tenant_limits import TenantLimits
 from web_openstack.uploads import Uploads
 from web_openstack.waiters import Waiters
+from web_openstack.webhooks import signature
+from web_openstack.webhooks.agenda import Agenda
+from web_openstack.webhooks.callbacks import Callbacks
+from web_openstack.webhooks.hooks import Hooks
+from web_openstack.webhooks.target import Rules
 
 PAGE = Path(__file__).parent / "page"
 BUSY, LINGER = 16, 0.02
@@ -63,6 +68,7 @@ class Deps:
     callers: Strategy
     limits: TenantLimits
     audit: Audit
+    hooks: Hooks
 
     @classmethod
     def of(
@@ -82,7 +88,8 @@ class Deps:
     ) -> "Deps":
         """``ring``: the keys file as it is now, None without one; ``vouched``: what is taken beside keys."""
         demand = DemandCounter(settings.node_name(), clock)
-        metrics, deleted = WebMetrics(demand), Deleted()
+        metrics, deleted, agenda = WebMetrics(demand), Deleted(), Agenda(clock)
+        metrics.webhooks_pending.set_function(lambda: len(agenda))
         callers = tokens.strategy(settings.api_keys, ring, clock, vouched)
         limits = TenantLimits(settings.rate_limit, lambda: (ring or Keyring)().limits, clock)
         jobs = Jobs(
@@ -103,12 +110,24 @@ class Deps:
             new_id=new_id,
             storing_well=threading.Event(),
             most_outstanding=limits.most_outstanding,
+            heard=agenda.heard,
         )
         admission = Admission(settings.max_waits, settings.max_predicted_wait)
         gauge = QueueGauge(requests, clock)
         audit = Audit(callers, metrics, clock)
         return cls(
-            settings, jobs, state, metrics, FleetBoard(clock), admission, gauge, in_touch, callers, limits, audit
+            settings,
+            jobs,
+            state,
+            metrics,
+            FleetBoard(clock),
+            admission,
+            gauge,
+            in_touch,
+            callers,
+            limits,
+            audit,
+            Hooks(state, agenda),
         )
 
     def drain(self) -> None:
@@ -125,11 +144,12 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
     uploads = Uploads(s.max_image_bytes, s.max_pixels)
     waits = Waits(s.wait_seconds, s.max_wait_seconds)
     batches = Batches(deps.state, deps.jobs, s.max_batch)
+    callbacks = Callbacks(deps.hooks, signature.keys(s.webhook_secrets), Rules.of(s))
     app = _bare(deps, deps.audit)
     plain = PlainDoor(door, uploads, deps.jobs, s.plain_wait_seconds)
-    app.add_route("/v1/images", Images(door, uploads, deps.jobs, Idempotency(deps.state, deps.jobs), waits))
+    app.add_route("/v1/images", Images(door, uploads, deps.jobs, Idempotency(deps.state, deps.jobs), waits, callbacks))
     app.add_route("/v1/images/{job}", ImageById(door, deps.jobs, waits, Deletion(deps.jobs, deps.state)))
-    app.add_route("/v1/batches", BatchList(door, uploads, batches))
+    app.add_route("/v1/batches", BatchList(door, uploads, batches, callbacks))
     app.add_route("/v1/batches/{batch}", BatchById(door, batches, waits))
     app.add_route("/v1/status", service.Status(door, demand, deps.fleet, deps.gauge))
     app.add_route("/healthz", service.Health())

@@ -43,12 +43,16 @@ class Progress(Struct, frozen=True, kw_only=True):
 
 @dataclass(frozen=True)
 class Order:
-    """Whose batch it is and what is asked of each image. ``charge``: counts one image against the tenant's limit."""
+    """Whose batch it is and what is asked of each image. ``charge``: counts one image against the tenant's limit.
+
+    ``batch``: its id; empty for a new one.
+    """
 
     tenant: str
     top: int
     trace: str
     charge: Callable[[], None]
+    batch: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,7 +79,7 @@ class Batches:
                     self._add(items, part.image.name, order, partial(self.jobs.submit, part.image))
         except BadRequestError as error:  # the body cannot be read on from here
             self._refuse(items, "", error)
-        return self._keep(items, order.tenant)
+        return self._keep(items, order)
 
     def of_keys(self, keys: list[str], order: Order) -> Batch:
         """One job per object of the input bucket; each key must lie under the tenant's own prefix."""
@@ -84,7 +88,7 @@ class Batches:
         items: list[Item] = []
         for key in keys:
             self._add(items, clean_name(key), order, partial(self.jobs.submit_stored, key))
-        return self._keep(items, order.tenant)
+        return self._keep(items, order)
 
     def _add(self, items: list[Item], name: str, order: Order, submit: Callable[..., str]) -> None:
         """Make one job, or note why there is none."""
@@ -107,12 +111,12 @@ class Batches:
             raise error
         items.append(Item(name=name, refused=Failure.of(error)))
 
-    def _keep(self, items: list[Item], tenant: str) -> Batch:
+    def _keep(self, items: list[Item], order: Order) -> Batch:
         if not items:
             raise BadRequestError("the batch is empty; send at least one file or key")
-        batch = Batch(id=self.jobs.new_id(), items=tuple(items))
+        batch = Batch(id=order.batch or self.jobs.new_id(), items=tuple(items))
         try:
-            self.store.put(f"batches/{tenant}/{batch.id}", encode(batch), "application/json")
+            self.store.put(f"batches/{order.tenant}/{batch.id}", encode(batch), "application/json")
         except AWS_ERRORS as error:
             raise unavailable(error) from error
         return batch
@@ -152,6 +156,11 @@ class Batches:
             return [job for key in stretch if (job := key.removeprefix(prefix).removesuffix(".json")) in wanted]
         except AWS_ERRORS as error:
             raise unavailable(error) from error
+
+    def is_finished(self, batch: Batch, tenant: str) -> bool:
+        """Whether each of its jobs is answered. Raises UnavailableError."""
+        wanted = {item.id for item in batch.items if item.id}
+        return not wanted or len(self._answered(wanted, tenant)) == len(wanted)
 
     def progress(self, batch: Batch, tenant: str) -> Progress:
         known: dict[str, Reply] = {}

@@ -14,6 +14,8 @@ from web_openstack import deadletters
 from web_openstack.deleted import tombstone
 from web_openstack.jobs import Jobs, check_id, unavailable
 from web_openstack.refill import before
+from web_openstack.webhooks import hooks
+from web_openstack.webhooks.agenda import Place
 
 FOLDER = "deleted"
 """Where in the state bucket the other nodes are told: ``deleted/<UUIDv7 of the deletion>/<tenant>/<job>``."""
@@ -51,6 +53,7 @@ class Deletion:
         self.state.put(f"{FOLDER}/{self.jobs.new_id()}/{place}", b"{}", "application/json")
         self.jobs.inputs.delete(place)
         self.state.delete(f"{deadletters.PREFIX}{place}")
+        self.state.delete(hooks.key(Place(tenant, job)))
 
 
 @dataclass

@@ -17,6 +17,7 @@ from skylens.messages import Struct, decode, encode
 from skylens.store import Store
 from web_openstack.jobs import Jobs, made_at, unavailable
 from web_openstack.uploads import Image
+from web_openstack.webhooks.callbacks import Callback
 
 log = logs.get(__name__)
 
@@ -27,6 +28,8 @@ class Record(Struct, frozen=True, kw_only=True):
     id: str
     digest: str
     top: int
+    callback: str = ""
+    """SHA-256 of the webhook's URL, in hex; empty without one."""
     sent: bool = False
 
 
@@ -35,25 +38,32 @@ class Idempotency:
     store: Store
     jobs: Jobs
 
-    def submit(self, header: str, image: Image, *, tenant: str, top: int, trace: str) -> str:
-        """Submit once per key. Raises BadRequestError (bad key), ConflictError (other bytes), UnavailableError."""
+    def submit(
+        self, header: str, image: Image, *, tenant: str, top: int, trace: str, callback: Callback | None = None
+    ) -> str:
+        """Submit once per key, and register its webhook before.
+
+        Raises BadRequestError (bad key), ConflictError (another request), TooManyRequestsError, UnavailableError.
+        """
         if not (0 < len(header) <= LONGEST and header.isascii() and header.isprintable()):
             raise BadRequestError(f"Idempotency-Key must be 1 to {LONGEST} printable ASCII characters")
         place = f"idempotency/{tenant}/{hashlib.sha256(header.encode()).hexdigest()}"
-        digest = hashlib.sha256(image.data).hexdigest()
+        digest, told = hashlib.sha256(image.data).hexdigest(), callback.digest if callback else ""
         try:
-            record, is_new = self._claim(place, digest, top)
+            record, is_new = self._claim(place, digest, top, told)
         except AWS_ERRORS as error:
             raise unavailable(error, "; nothing was taken in") from error
-        if (record.digest, record.top) != (digest, top):
-            raise ConflictError("this Idempotency-Key came with another image or another `top` before")
+        if (record.digest, record.top, record.callback) != (digest, top, told):
+            raise ConflictError("this Idempotency-Key came with another image, `top` or Callback-Url before")
         if not record.sent:
             if is_new or self.jobs.look(record.id, tenant) is None:
+                if callback:
+                    callback.register(record.id)
                 self.jobs.submit(image, tenant=tenant, top=top, trace=trace, job=record.id)
             self._note_sent(place, msgspec.structs.replace(record, sent=True))
         return record.id
 
-    def _claim(self, place: str, digest: str, top: int) -> tuple[Record, bool]:
+    def _claim(self, place: str, digest: str, top: int, callback: str) -> tuple[Record, bool]:
         """The record of this key: the one that is there, or, if there is none or its job has expired, a new one.
 
         And whether it is new.
@@ -63,7 +73,7 @@ class Idempotency:
             record = decode(Record, held.data)
             if self.jobs.clock.now() - made_at(record.id) <= self.jobs.retention:
                 return record, False
-        mine = Record(id=self.jobs.new_id(), digest=digest, top=top)
+        mine = Record(id=self.jobs.new_id(), digest=digest, top=top, callback=callback)
         if self.store.put_if(place, encode(mine), "application/json", etag=held.etag if held else None):
             return mine, True
         raise UnavailableError("another request with this Idempotency-Key is being taken in", retry_after=1)

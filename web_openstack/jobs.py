@@ -69,6 +69,8 @@ class Jobs:
     """Set while the input bucket takes what it is given."""
     most_outstanding: Callable[[str], int]
     """Most unanswered images of a tenant; 0: no limit."""
+    heard: Callable[[Reply], None] = lambda _: None
+    """Is told of every answer that this process meets, repeats included."""
     _room: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(STORING))
 
     def submit(self, image: Image, *, tenant: str, top: int, trace: str = "", job: str = "") -> str:
@@ -216,7 +218,7 @@ class Jobs:
                 reply = waiter.wait(wait, gone)
                 return reply if reply or waiter.woken or gone() else self.look(job, tenant)
             reply = self.look(job, tenant)
-            if reply is None and not self._taken_in(job, tenant):
+            if reply is None and not self.is_stored(job, tenant):
                 raise UnknownJobError(f"no job {job} here")
             return reply or self._poll(waiter, job, tenant, wait, gone)
 
@@ -226,7 +228,8 @@ class Jobs:
             reply = waiter.wait(min(POLL, until - self.clock.ticks()), gone) or self.look(job, tenant)
         return reply
 
-    def _taken_in(self, job: str, tenant: str) -> bool:
+    def is_stored(self, job: str, tenant: str) -> bool:
+        """Whether the job's image is there, and so was taken in. Raises UnavailableError."""
         try:
             return self.calls.submit(self.inputs.size, f"{tenant}/{job}").result() is not None
         except AWS_ERRORS as error:
@@ -252,6 +255,7 @@ class Jobs:
             self.recent.add(reply)
             self.cache.add(reply)
         self.waiters.resolve(reply)
+        self.heard(reply)
         return fresh
 
 

@@ -3,8 +3,10 @@
 import argparse
 import contextlib
 import os
+import secrets
 import signal
 import socket
+import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -25,6 +27,7 @@ from skylens.store import S3Store
 from skylens.systemd import Notifier
 from web_openstack import keys, server
 from web_openstack.app import Deps, create_app, create_internal_app
+from web_openstack.batches import Batches
 from web_openstack.deadletters import DeadLetters
 from web_openstack.deletion import Deletions
 from web_openstack.gate import Gate
@@ -36,6 +39,12 @@ from web_openstack.refill import Refill
 from web_openstack.replies import HELPERS, HIDDEN, ReplyHelper, ReplyThread
 from web_openstack.unstored import Unstored
 from web_openstack.vouched import vouched
+from web_openstack.webhooks import signature
+from web_openstack.webhooks.agenda import AT_ONCE
+from web_openstack.webhooks.courier import Courier, Delivery
+from web_openstack.webhooks.events import Events
+from web_openstack.webhooks.post import Post
+from web_openstack.webhooks.target import Rules
 
 log = logs.get(__name__)
 
@@ -149,6 +158,7 @@ def _serve(
         ]
     )
     threads.append(replies)
+    courier = _courier(deps, stack, clock) if settings.webhook_secrets else None
     public, internal = _bind(settings, sockets, deps)
 
     def stop(*_: object) -> None:
@@ -159,16 +169,36 @@ def _serve(
     signal.signal(signal.SIGINT, stop)
     beside = threading.Thread(target=internal.serve, name="internal", daemon=True)
     helpers = [ReplyHelper(replies, number) for number in range(1, HELPERS + 1)]
-    for thread in (replies, *helpers, chores, beside):
+    lasting = [replies, *helpers, chores, beside, *([courier] if courier else [])]
+    for thread in lasting:
         thread.start()
     stack.callback(beside.join, 5)
     stack.callback(internal.stop)
     stack.callback(chores.halt)
     stack.callback(replies.halt)
+    if courier:
+        stack.callback(courier.halt)
     log.info("web.listening", address=public.address, internal=internal.address, node=settings.node_name())
     notifier.ready(f"{settings.node_name()} serves {public.address}")
-    public.serve(deps.drain, settings.drain_seconds, pulse([replies, *helpers, *vouching, chores, beside], notifier))
+    public.serve(deps.drain, settings.drain_seconds, pulse([*lasting, *vouching], notifier))
     log.info("web.stopped")
+
+
+def _courier(deps: Deps, stack: contextlib.ExitStack, clock: Clock) -> Courier:
+    """What delivers webhooks, with threads of its own; those end what they are sending before the process ends."""
+    s, rules = deps.settings, Rules.of(deps.settings)
+    delivery = Delivery(
+        hooks=deps.hooks,
+        events=Events(deps.jobs, Batches(deps.state, deps.jobs, s.max_batch)),
+        secrets=signature.keys(s.webhook_secrets),
+        rules=rules,
+        send=Post(rules, clock, ssl.create_default_context()),
+        metrics=deps.metrics,
+        clock=clock,
+        chance=secrets.SystemRandom().random,
+    )
+    workers = stack.enter_context(ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook"))
+    return Courier(delivery, deps.hooks.agenda, workers, clock)
 
 
 def _bind(

@@ -37,6 +37,15 @@ class WebMetrics:
             ["reason"],
             registry=self.registry,
         )
+        self.webhooks = Counter(
+            "skylens_web_webhooks",
+            "Attempts to deliver a webhook by what came of them, and webhooks given up",
+            ["outcome"],
+            registry=self.registry,
+        )
+        self.webhooks_pending = Gauge(
+            "skylens_web_webhooks_pending", "Webhooks not delivered yet, as this node knows", registry=self.registry
+        )
         outstanding = Gauge("skylens_web_outstanding", "Images taken in and not answered", registry=self.registry)
         outstanding.set_function(lambda: demand.snapshot().outstanding)
         self.models = ModelMetrics(self.registry)

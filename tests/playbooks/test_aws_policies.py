@@ -89,6 +89,7 @@ NEEDS = {
         *at("state/batches/default/1", "GetObject", "PutObject"),
         *at("state/dead/default/1", "PutObject", "DeleteObject"),
         *at("state/deleted/1/default/1", "PutObject"),
+        *at("state/webhooks/default/1", "GetObject", "PutObject", "DeleteObject"),
         *at("state/models/active.json", "GetObject"),
         *listing("input", "output", "state"),
         *on("requests", "SendMessage", "SendMessageBatch", "GetQueueAttributes"),

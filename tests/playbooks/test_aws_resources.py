@@ -97,7 +97,7 @@ def expiring(made, bucket):
 def test_what_is_kept_for_thirty_hours_expires_after_two_days_and_no_lease_or_dead_letter_ever(made):
     assert expiring(made, "alpha-input") == {"": 2}
     assert expiring(made, "alpha-output") == {"": 2}
-    assert expiring(made, "alpha-state") == {"batches/": 2, "idempotency/": 2, "deleted/": 2}
+    assert expiring(made, "alpha-state") == {"batches/": 2, "idempotency/": 2, "deleted/": 2, "webhooks/": 2}
 
 
 def attributes(made, queue):

@@ -68,6 +68,7 @@ TABLE = [
     wrong("from 2 to 100", releases_kept=1),
     wrong("tenant:sha256 & (hidden)", api_keys=["lab:geheim"]),
     wrong("(hidden)", api_keys="geheim"),
+    wrong("tenant:whsec_ & (hidden)", webhook_secrets=["lab:whsec_geheim"]),
     wrong("such as eu-central-1", region="Frankfurt"),
     wrong("up to 56", bucket_prefix="Skylens_Bucket"),
     wrong("S3 keeps to itself", bucket_prefix="xn--lab"),

@@ -75,6 +75,17 @@ def test_a_keys_file_is_a_credential_of_the_web_tier_alone(tmp_path):
     assert not any("keys.json" in line for line in scaler)
 
 
+def test_webhook_secrets_are_a_credential_of_the_web_tier_alone_and_not_in_its_environment(tmp_path):
+    files = {tier: ("tier.service.j2", tier) for tier in TIERS}
+    secret = "lab:whsec_" + "A" * 40
+    given = {"skylens_webhook_secrets": [secret], "skylens_aws_credentials": "key"}
+    render(tmp_path / "rendered", "web_node", files, **given)
+    web, scaler = ((tmp_path / "rendered" / tier).read_text() for tier in ("web", "scaler"))
+    assert "LoadCredential=skylens_webhook_secrets:/etc/skylens/credentials/webhook-secrets\n" in web
+    assert secret not in web
+    assert "webhook" not in scaler
+
+
 def test_settings_are_quoted_as_both_systemd_and_a_shell_read_them(tmp_path):
     hard = 'a "b" $c `d` \\e'
     files = {"web.env": ("tier.env.j2", {"settings": {"node": hard, "max_waits": 5}})}

@@ -5,6 +5,8 @@ from skylens.resources import declared
 from skylens.settings import Settings
 from web_openstack.deletion import FOLDER
 from web_openstack.housekeeping import SEEN_TAG
+from web_openstack.webhooks.agenda import Place
+from web_openstack.webhooks.hooks import key as webhook
 
 DECLARED = declared()
 QUEUES = {queue.name: queue for queue in DECLARED.queues}
@@ -39,3 +41,4 @@ def test_leases_what_was_learned_and_dead_letters_never_expire():
     assert "batches/default/1".startswith(state.expiring)
     assert "idempotency/default/1".startswith(state.expiring)
     assert f"{FOLDER}/1/default/1".startswith(state.expiring)
+    assert webhook(Place("default", "1")).startswith(state.expiring)

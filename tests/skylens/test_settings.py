@@ -181,3 +181,23 @@ def test_two_web_processes_of_one_host_have_different_names():
     assert len(names) == 2
     assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,40}", name) for name in names)
     assert WebSettings(node="web-1").node_name() == "web-1"
+
+
+def test_a_webhook_secret_is_read_from_a_credential_and_shown_nowhere(credentials):
+    secret = "whsec_" + "c2VjcmV0" * 4
+    (credentials / "skylens_webhook_secrets").write_text(f"acme:{secret}\nother:{secret}\n")
+    settings = load(WebSettings)
+    assert settings.webhook_secrets == (f"acme:{secret}", f"other:{secret}")
+    assert secret not in repr(settings)
+    (credentials / "skylens_webhook_secrets").write_text(f"acme:{secret} acme:{secret[:-9]}")
+    with pytest.raises(SettingsError, match=r"SKYLENS_WEBHOOK_SECRETS=\(hidden\): each entry must be tenant:whsec_"):
+        load(WebSettings)
+
+
+def test_http_for_webhooks_wants_a_network_that_it_is_for():
+    with pytest.raises(SettingsError, match="webhook_http=true is for webhook_networks alone"):
+        load(WebSettings, webhook_http=True)
+    assert load(WebSettings, webhook_http=True, webhook_networks="10.2.0.0/16, fd00::/8").webhook_networks == (
+        "10.2.0.0/16",
+        "fd00::/8",
+    )

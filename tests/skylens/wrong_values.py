@@ -59,6 +59,18 @@ TEXTS = {
     "region": ("moon", "us-east", "US-EAST-1", "us_east_1", "us-east-1a", "us-east-1 ", "../us-east-1"),
     "deployment": ("My Cloud", "a_b", "1a", "a" * 31, "a/b", "a;b", "\u00e9t\u00e9", ""),
     "node": ("a b", "a" * 41, "a.b", "a/b", "\u00e9"),
+    "webhook_secrets": (
+        "acme",
+        "acme:secret",
+        "acme:whsec_",
+        "acme:whsec_" + "A" * 28,
+        "acme:whsec_" + "A" * 33,
+        "acme:whsec_" + "A" * 34 + "!=",
+        "acme:whsec_" + "A" * 96,
+        "Acme:whsec_" + "A" * 40,
+        ":whsec_" + "A" * 40,
+    ),
+    "webhook_networks": ("10.2.0.0/33", "10.2.0.1/16", "10.2.0.0-10.2.0.9", "lab", "fd00::/129", "*", "10.2.0.0/-1"),
     "launch_template": ("a b", "a" * 129, "a;b", "\u00e9"),
     "group": ("a b", "a" * 256, "a/b", "a;b"),
 }

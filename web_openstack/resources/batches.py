@@ -15,6 +15,7 @@ from web_openstack import asked
 from web_openstack.batches import Batch, Batches, Item, Order, line
 from web_openstack.door import Door
 from web_openstack.uploads import Uploads
+from web_openstack.webhooks.callbacks import Callbacks, promised
 
 NDJSON = "application/x-ndjson"
 POLL = 0.5
@@ -36,11 +37,14 @@ class BatchList:
     door: Door
     uploads: Uploads
     batches: Batches
+    callbacks: Callbacks
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         with self.door.admit_many(req) as tenant:
-            order = Order(tenant, asked.top(req), asked.trace(req), lambda: self.door.charge(tenant))
-            batch = self._make(req, order)
+            name = self.batches.jobs.new_id()
+            order = Order(tenant, asked.top(req), asked.trace(req), lambda: self.door.charge(tenant), name)
+            with promised(self.callbacks.asked(req, tenant, "batch"), name):
+                batch = self._make(req, order)
         resp.status = falcon.HTTP_202
         resp.location = f"/v1/batches/{batch.id}"
         resp.content_type = falcon.MEDIA_JSON

@@ -13,6 +13,7 @@ from web_openstack.door import Door
 from web_openstack.idempotency import Idempotency
 from web_openstack.jobs import Jobs
 from web_openstack.uploads import Uploads
+from web_openstack.webhooks.callbacks import Callback, Callbacks, promised
 
 log = logs.get(__name__)
 
@@ -43,11 +44,13 @@ class Images:
     jobs: Jobs
     idempotency: Idempotency
     waits: asked.Waits
+    callbacks: Callbacks
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         with self.door.admit(req) as tenant:
-            top, wait = asked.top(req), self.waits.preferred(req, resp)
-            job = self._submit(req, tenant, top)
+            top, callback = asked.top(req), self.callbacks.asked(req, tenant, "image")
+            wait = 0.0 if callback else self.waits.preferred(req, resp)
+            job = self._submit(req, tenant, top, callback)
             req.context.job = job
             answer(resp, job, self._await(req, job, tenant, wait) if wait else None)
 
@@ -58,12 +61,14 @@ class Images:
         except UnavailableError:
             return None
 
-    def _submit(self, req: falcon.Request, tenant: str, top: int) -> str:
+    def _submit(self, req: falcon.Request, tenant: str, top: int, callback: Callback | None) -> str:
         image = self.uploads.one(req).image
         key, trace = req.get_header("Idempotency-Key"), asked.trace(req)
         if key is not None:
-            return self.idempotency.submit(key, image, tenant=tenant, top=top, trace=trace)
-        return self.jobs.submit(image, tenant=tenant, top=top, trace=trace)
+            return self.idempotency.submit(key, image, tenant=tenant, top=top, trace=trace, callback=callback)
+        job = self.jobs.new_id()
+        with promised(callback, job):
+            return self.jobs.submit(image, tenant=tenant, top=top, trace=trace, job=job)
 
 
 @dataclass(frozen=True)

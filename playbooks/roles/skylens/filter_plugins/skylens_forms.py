@@ -28,6 +28,7 @@ RANGES = {
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 HOST = rf"({LABEL}\.)*(?=[a-z0-9-]*[a-z]){LABEL}"  # the last label has a letter, or it would be an address
 KEY = r"[a-z0-9][a-z0-9-]{0,62}:[0-9a-f]{64}"
+WEBHOOK = r"[a-z0-9][a-z0-9-]{0,62}:whsec_[A-Za-z0-9+/]{32,86}={0,2}"
 EMAIL = (rf"[^@\s]+@{HOST}", "an e-mail address")
 SHA256 = (r"[0-9a-f]{64}", "64 hexadecimal digits in small letters")
 ADDRESS = (rf"{HOST}|[0-9.]+|[0-9a-f:]+:[0-9a-f:.]*", "an IP address or a DNS name")
@@ -51,6 +52,7 @@ PATTERNS = {  # of texts, unless empty, and of each entry of a list
     "skylens_secrets": (r"[/~].*", "a whole path, such as {{ inventory_dir }}/secrets"),
     "skylens_build": (r"[/~].*", "a whole path, such as {{ inventory_dir }}/build"),
     "skylens_ssh_key": (r"[/~].*", "a whole path, such as {{ skylens_secrets }}/id_ed25519"),
+    "skylens_webhook_secrets": (WEBHOOK, "tenant:whsec_<base64 of 24 to 64 random bytes>"),
     "skylens_api_keys": (KEY, "tenant:sha256; printf %s KEY | sha256sum prints its second half"),
 }
 NEEDED = (
@@ -77,7 +79,7 @@ FILES = (
     "skylens_tls_key",
     "skylens_keys_file",
 )
-SECRET = ("skylens_api_keys", "skylens_smoke_key")
+SECRET = ("skylens_api_keys", "skylens_smoke_key", "skylens_webhook_secrets")
 
 
 def forms(settings: dict[str, Any]) -> list[str]:

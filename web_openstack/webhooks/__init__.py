@@ -1,0 +1,1 @@
+"""Webhooks: who posts an image or a batch with ``Callback-Url`` is told once it is finished."""

@@ -1,0 +1,62 @@
+"""What a webhook says: the event's body, the same at each attempt."""
+
+from dataclasses import dataclass
+
+from skylens.clock import Clock
+from skylens.errors import DeletedError, ExpiredError, UnknownJobError
+from skylens.messages import encode
+from web_openstack.batches import Batches, Item, line
+from web_openstack.deleted import is_tombstone
+from web_openstack.jobs import Jobs, made_at
+from web_openstack.webhooks.agenda import Place
+from web_openstack.webhooks.hooks import Hook
+
+ORPHAN = 3600.0
+"""Seconds after which a webhook is dropped whose image or batch never came to be, as its request broke off."""
+
+
+@dataclass(frozen=True)
+class Events:
+    jobs: Jobs
+    batches: Batches
+
+    def of(self, hook: Hook, place: Place) -> bytes | None:
+        """The body; None while the image or batch is not finished.
+
+        Raises DeletedError, ExpiredError and UnknownJobError when there will never be one, UnavailableError.
+        """
+        if self.age(place) > self.jobs.retention:
+            raise ExpiredError
+        return self._image(place) if hook.kind == "image" else self._batch(place)
+
+    def age(self, place: Place) -> float:
+        """Seconds since the image or batch was taken in."""
+        return self._clock.now() - made_at(place.id)
+
+    @property
+    def _clock(self) -> Clock:
+        return self.jobs.clock
+
+    def _image(self, place: Place) -> bytes | None:
+        reply = self.jobs.look(place.id, place.tenant)
+        if reply is None:
+            if self.age(place) > ORPHAN and not self.jobs.is_stored(place.id, place.tenant):
+                raise UnknownJobError
+            return None
+        if is_tombstone(reply):
+            raise DeletedError
+        told = line(Item(name=reply.name, id=reply.id), reply)
+        return encode({"type": f"image.{told['status']}", "data": told})
+
+    def _batch(self, place: Place) -> bytes | None:
+        try:
+            batch = self.batches.find(place.id, place.tenant)
+        except UnknownJobError:
+            if self.age(place) > ORPHAN:
+                raise
+            return None
+        if not self.batches.is_finished(batch, place.tenant):
+            return None
+        found = self.batches.progress(batch, place.tenant)
+        data = {"id": found.id, "total": found.total, "done": found.done, "failed": found.failed}
+        return encode({"type": "batch.finished", "data": data})

@@ -1,0 +1,137 @@
+"""One POST to a receiver nobody vouches for: a checked address, no redirects, and an end within seconds."""
+
+import socket
+import ssl
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from ipaddress import ip_address
+from typing import Any
+
+import httpcore2 as httpcore
+
+from skylens.clock import Clock
+from web_openstack.webhooks.target import Rules, Target
+
+DEADLINE = 15.0
+"""Seconds for the whole exchange, once the host's addresses are known."""
+CONNECT = 5.0
+"""Seconds for one address to take the connection."""
+TRIED = 4
+"""Addresses of a host that are tried."""
+Resolve = Callable[[str, int], Sequence[str]]
+"""The addresses of a host, in the order to try them. Raises OSError."""
+
+
+class UndeliveredError(Exception):
+    """No answer of the receiver. Its text says why, for logs, and repeats nothing of the URL but the host."""
+
+
+def resolve(host: str, port: int) -> list[str]:
+    """Ask the system's resolver, which may take half a minute."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
+
+
+class _Stream(httpcore.NetworkStream):
+    """A connection whose every wait ends at the same moment, however slowly bytes come."""
+
+    def __init__(self, inner: httpcore.NetworkStream, left: Callable[[], float]) -> None:
+        self._inner, self._left = inner, left
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
+        del timeout
+        return self._inner.read(max_bytes, self._left())
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        del timeout
+        self._inner.write(buffer, self._left())
+
+    def close(self) -> None:
+        self._inner.close()
+
+    def start_tls(
+        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
+    ) -> httpcore.NetworkStream:
+        del timeout
+        return _Stream(self._inner.start_tls(ssl_context, server_hostname, self._left()), self._left)
+
+    def get_extra_info(self, info: str) -> Any:
+        return self._inner.get_extra_info(info)
+
+
+@dataclass(frozen=True)
+class _Checked(httpcore.NetworkBackend):
+    """Connects to addresses that were looked up once and found good, whatever the DNS says a moment later."""
+
+    addresses: Sequence[str]
+    left: Callable[[], float]
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        del host, timeout
+        failed: Exception | None = None
+        for address in self.addresses:
+            try:
+                patience = min(CONNECT, self.left())
+                inner = httpcore.SyncBackend().connect_tcp(address, port, patience, local_address, socket_options)
+                return _Stream(inner, self.left)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failed = error
+        raise failed or httpcore.ConnectError("no address")
+
+
+@dataclass(frozen=True)
+class Post:
+    """Sends one event. A thread that sends is held for ``DEADLINE`` and the resolver's time at most."""
+
+    rules: Rules
+    clock: Clock
+    tls: ssl.SSLContext
+    resolve: Resolve = resolve
+
+    def __call__(self, target: Target, headers: Mapping[str, str], body: bytes) -> int:
+        """The answer's status; its body is not read. Raises UndeliveredError."""
+        addresses = self._addresses(target)
+        until = self.clock.ticks() + DEADLINE
+
+        def left() -> float:
+            seconds = until - self.clock.ticks()
+            if seconds <= 0:
+                raise httpcore.ReadTimeout(f"no answer within {DEADLINE:g} s")
+            return seconds
+
+        url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
+        own = {"Host": _authority(target), "Content-Type": "application/json", "User-Agent": "Skylens-Webhooks"}
+        sent = [(name.encode(), value.encode()) for name, value in {**own, **headers}.items()]
+        try:
+            with (
+                httpcore.ConnectionPool(self.tls, network_backend=_Checked(addresses, left)) as pool,
+                pool.stream("POST", url, headers=sent, content=body) as answer,
+            ):
+                return answer.status
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException) as error:
+            raise UndeliveredError(f"{type(error).__name__}: {error}"[:200]) from error
+
+    def _addresses(self, target: Target) -> Sequence[str]:
+        """Of the target's host. One that is not allowed spoils them all: such a host cannot be trusted with any."""
+        try:
+            found = self.resolve(target.host, target.port)
+        except (OSError, UnicodeError) as error:
+            raise UndeliveredError(f"the host's name is not found: {error}"[:200]) from error
+        for address in found:
+            if not self.rules.allows(target, ip_address(address)):
+                raise UndeliveredError(f"{address} is not an address that webhooks may go to")
+        if not found:
+            raise UndeliveredError("the host's name has no address")
+        return found[:TRIED]
+
+
+def _authority(target: Target) -> str:
+    host = f"[{target.host}]" if ":" in target.host else target.host
+    return host if target.port == {"https": 443, "http": 80}[target.scheme] else f"{host}:{target.port}"
