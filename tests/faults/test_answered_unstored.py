@@ -1,16 +1,12 @@
 """A worker dies between its answer and its outcome, and two more die of the same request."""
 
-import fibers
 import pytest
 import structlog
 from promise_world import VISIBILITY, Post, World
 
-from web_openstack import jobs
-
 
 @pytest.fixture
-def world(monkeypatch):
-    monkeypatch.setattr(jobs, "wait", fibers.wait)
+def world():
     made = World()
     with structlog.testing.capture_logs():
         yield made
