@@ -48,6 +48,7 @@ def run() -> int:
     clock = Clock()
     began = clock.ticks()
     memory.keep(arenas=cpu.cores())
+    cpu.undisturbed()
     notifier = Notifier(os.environ, os.getpid(), clock)
     systemd.forget(os.environ)
     metadata = Metadata(os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT", ""), clock)

@@ -139,6 +139,7 @@ def main() -> None:
     parser.add_argument("--wait", type=float, default=2.0, help="most milliseconds that a batch waits (%(default)s)")
     args = parser.parse_args()
     memory.keep(arenas=cpu.cores())
+    cpu.undisturbed()
     there = SHARED / "images"
     images = photographs(args.images or (there if there.is_dir() else None))
     with tempfile.TemporaryDirectory() as scratch:

@@ -1,11 +1,13 @@
 """A worker tells how busy its instance's processors are, and nothing where nobody counts that."""
 
+import os
+import threading
 from pathlib import Path
 
 import pytest
 from parts import until
 
-from app_aws.cpu import Cpu
+from app_aws.cpu import Cpu, undisturbed
 from app_aws.cpu import cores as usable
 from skylens.clock import Clock, FakeClock
 
@@ -158,3 +160,36 @@ def test_the_cores_to_use_are_those_that_the_group_and_the_scheduler_allow(machi
 def test_without_control_groups_all_allowed_cores_are_used(machine, monkeypatch):
     monkeypatch.setattr("os.sched_getaffinity", lambda _: {7})
     assert usable(machine.root) == 1
+
+
+def policies(call):
+    """What ``call`` makes of the policy of its own thread, and of one that is started after it."""
+    found = []
+
+    def look():
+        found.append(os.sched_getscheduler(0))
+
+    def run():
+        call()
+        look()
+        after = threading.Thread(target=look)
+        after.start()
+        after.join(10)
+
+    thread = threading.Thread(target=run)  # of its own, since the policy stays
+    thread.start()
+    thread.join(10)
+    return found
+
+
+def test_no_thread_of_a_worker_pushes_another_from_its_core():
+    assert policies(undisturbed) == [os.SCHED_BATCH, os.SCHED_BATCH]
+
+
+def test_a_system_that_forbids_it_leaves_the_policy_as_it_is(monkeypatch):
+    def forbidden(*_):
+        raise PermissionError
+
+    monkeypatch.setattr(os, "sched_setscheduler", forbidden)
+    usual = os.sched_getscheduler(0)
+    assert policies(undisturbed) == [usual, usual]

@@ -11,6 +11,7 @@ from parts import FakeEngine, until
 from app_aws import metadata, service
 from app_aws.bucket import BucketRegistry
 from app_aws.metadata import Metadata
+from app_aws.tuning import Choice
 from skylens import active, systemd
 from skylens.active import Active, Canary
 from skylens.clock import Clock
@@ -47,6 +48,7 @@ def no_cloud(environment, monkeypatch):
     environment |= {"SKYLENS_MODEL_SECONDS": "0", "AWS_ENDPOINT_URL_SQS": NOWHERE, "AWS_ENDPOINT_URL_S3": NOWHERE}
     environment |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
     monkeypatch.setattr(service.logs, "configure", lambda *_: None)
+    monkeypatch.setattr(service.cpu, "undisturbed", lambda: None)  # it would hold for the tests that follow
     return environment
 
 
@@ -139,6 +141,19 @@ def test_a_worker_that_looks_for_no_model_uses_its_own(net):
     switch = service._models(service._settings({"SKYLENS_MODEL_SECONDS": "0"}), net, 2, Clock())
     assert at_work(switch) == "net@own"
     assert net.script.calls == [("put_if", (active.KEY, "application/json", None))]
+
+
+def test_a_model_that_is_best_run_by_one_call_is_called_once_at_a_time(net, monkeypatch):
+    monkeypatch.setattr(service.tuning, "own_key", lambda *_: "key")
+    monkeypatch.setattr(service.tuning, "kept", lambda *_: Choice(calls=1, threads=2, batch=1))
+    switch = service._models(service._settings({"SKYLENS_MODEL_SECONDS": "0"}), net, 2, Clock())
+    switch.start()
+    with switch.pick("r") as picked:
+        waiting = [picked.submit(lambda: np.zeros(3, np.float32)) for _ in range(20)]
+        assert all(one.result(20) is not None for one in waiting)
+    assert len(switch._main.batcher.threads) == 2, "the other one prepares meanwhile"
+    switch.stop(10)
+    assert Slow.most == 1
 
 
 def test_the_models_at_work_together_make_no_more_calls_at_once_than_one_alone(net):
