@@ -1,8 +1,11 @@
 """Logs: one JSON object a line on standard output, dotted event names, ids bound by context."""
 
+import json
 import logging
 import sys
 from typing import Any
+
+import msgspec
 
 # Importing structlog imports rich, for tracebacks that no tier prints, and that is 100 ms of each start.
 if "rich" not in sys.modules:
@@ -22,16 +25,14 @@ def configure(level: str, style: str, tier: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: structlog.typing.Processor = (
-        structlog.processors.JSONRenderer() if style == "json" else structlog.dev.ConsoleRenderer()
-    )
+    last: structlog.typing.Processor = _rendered if style == "json" else structlog.dev.ConsoleRenderer()
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         cache_logger_on_first_use=True,
     )
-    handler = logging.StreamHandler(sys.stdout)
+    handler = _Lines(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -47,6 +48,37 @@ def configure(level: str, style: str, tier: str) -> None:
     root.setLevel(level)
     for noisy in ("botocore", "boto3", "urllib3", "httpx2", "httpcore2"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+
+
+class _Lines(logging.StreamHandler[Any]):
+    """A line a call and without a lock, for threads would queue up behind the one that writes.
+
+    A file or a socket takes a line in one piece, a pipe that is not full too.
+    """
+
+    def createLock(self) -> None:  # noqa: N802 - logging's name
+        self.lock = None
+
+    def emit(self, record: logging.LogRecord) -> None:
+        raw = getattr(getattr(self.stream, "buffer", None), "raw", None)
+        if raw is None:
+            super().emit(record)
+            return
+        try:
+            rest = memoryview(f"{self.format(record)}\n".encode(errors="backslashreplace"))
+            while rest and (written := raw.write(rest)):
+                rest = rest[written:]
+        except Exception:  # noqa: BLE001 - as the standard library's handlers do
+            self.handleError(record)
+
+
+def _rendered(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:
+    """One line of JSON; what JSON does not know as ``repr`` shows it."""
+    try:
+        return msgspec.json.encode(event, enc_hook=repr).decode()
+    except (ValueError, TypeError, RecursionError):  # half a character, a key that is no text, a thing within itself
+        plain = (str, int, float, bool, type(None))
+        return json.dumps({key: value if isinstance(value, plain) else repr(value) for key, value in event.items()})
 
 
 def _stamp(tier: str) -> structlog.typing.Processor:
