@@ -177,6 +177,7 @@ def _serve(
     stack.callback(chores.halt)
     stack.callback(replies.halt)
     if courier:
+        stack.callback(courier.join, 5)
         stack.callback(courier.halt)
     log.info("web.listening", address=public.address, internal=internal.address, node=settings.node_name())
     notifier.ready(f"{settings.node_name()} serves {public.address}")

@@ -488,3 +488,12 @@ def test_the_thread_delivers_what_is_heard_and_ends_when_told(web, receiver):
     work.join(10)
     assert not work.is_alive()
     assert len(receiver.got) == 1
+
+
+def test_a_thread_that_is_told_to_end_begins_nothing_more(web, receiver):
+    post(web)
+    answer(web)
+    work = courier(web, receiver)
+    work.halt()
+    work.turn()
+    assert receiver.got == []

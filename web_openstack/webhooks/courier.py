@@ -158,6 +158,8 @@ class Courier(threading.Thread):
                 self.sweep()
             except Exception as error:  # what is known goes on, and the next listing comes
                 log.warning("webhooks.not_listed", trouble=explain(error), exc_info=not isinstance(error, AWS_ERRORS))
+        if self._halt.is_set():
+            return
         for place in self._agenda.take():
             self._workers.submit(self._work, place)
 
