@@ -3,6 +3,7 @@
 import json
 import logging
 import sys
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -26,13 +27,13 @@ def configure(level: str, style: str, tier: str) -> None:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
     last: structlog.typing.Processor = _rendered if style == "json" else structlog.dev.ConsoleRenderer()
+    handler = _Lines(sys.stdout)
     structlog.configure(
-        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        processors=[*shared, _direct(handler, last)],
         logger_factory=structlog.stdlib.LoggerFactory(),
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[level]),
         cache_logger_on_first_use=True,
     )
-    handler = _Lines(sys.stdout)
     handler.setFormatter(
         structlog.stdlib.ProcessorFormatter(
             foreign_pre_chain=shared,
@@ -60,16 +61,37 @@ class _Lines(logging.StreamHandler[Any]):
         self.lock = None
 
     def emit(self, record: logging.LogRecord) -> None:
-        raw = getattr(getattr(self.stream, "buffer", None), "raw", None)
-        if raw is None:
-            super().emit(record)
-            return
         try:
-            rest = memoryview(f"{self.format(record)}\n".encode(errors="backslashreplace"))
-            while rest and (written := raw.write(rest)):
-                rest = rest[written:]
+            self.line(self.format(record))
         except Exception:  # noqa: BLE001 - as the standard library's handlers do
             self.handleError(record)
+
+    def line(self, text: str) -> None:
+        """Write one line. What cannot be written is dropped."""
+        raw = getattr(getattr(self.stream, "buffer", None), "raw", None)
+        with suppress(OSError, ValueError):
+            if raw is None:
+                self.stream.write(f"{text}\n")
+                return
+            rest = memoryview(f"{text}\n".encode(errors="backslashreplace"))
+            while rest and (written := raw.write(rest)):
+                rest = rest[written:]
+
+
+def _direct(handler: _Lines, render: structlog.typing.Processor) -> structlog.typing.Processor:
+    """Write an event without the standard library's record of it, which costs thrice the rest.
+
+    Where somebody else has set up the root's handlers meanwhile, the event goes to those.
+    """
+
+    def last(logger: Any, method: str, event: structlog.typing.EventDict) -> structlog.typing.ProcessorReturnValue:
+        if logging.root.handlers != [handler]:
+            return structlog.stdlib.ProcessorFormatter.wrap_for_formatter(logger, method, event)
+        event = structlog.processors.format_exc_info(logger, method, event)
+        handler.line(str(render(logger, method, event)))
+        raise structlog.DropEvent
+
+    return last
 
 
 def _rendered(_logger: Any, _method: str, event: structlog.typing.EventDict) -> str:

@@ -61,8 +61,7 @@ class Canonical:
         del resource, req_succeeded
         seconds = time.perf_counter() - req.context.began
         name = route(req)
-        self.metrics.requests.labels(name, str(resp.status_code)).inc()
-        self.metrics.seconds.labels(name).observe(seconds)
+        self.metrics.answered(name, str(resp.status_code), seconds)
         denied = req.context.error is not None and req.context.error.status in DENIED
         emit = log.debug if denied or req.path in QUIET or req.path.startswith("/page/") else log.info
         emit(

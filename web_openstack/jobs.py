@@ -7,9 +7,9 @@ from concurrent.futures import Executor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Protocol
-from uuid import UUID
 
 import msgspec
+from uuid_utils import UUID
 
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-import uuid_utils.compat
+import uuid_utils
 
 from skylens import logs, systemd
 from skylens.aws import Aws
@@ -62,7 +62,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def new_id() -> str:
     """A time-ordered id (UUIDv7)."""
-    return str(uuid_utils.compat.uuid7())
+    return str(uuid_utils.uuid7())
 
 
 def run(args: argparse.Namespace) -> int:

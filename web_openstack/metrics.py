@@ -2,6 +2,7 @@
 
 import threading
 from collections import OrderedDict
+from functools import cache
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
@@ -49,6 +50,12 @@ class WebMetrics:
         outstanding = Gauge("skylens_web_outstanding", "Images taken in and not answered", registry=self.registry)
         outstanding.set_function(lambda: demand.snapshot().outstanding)
         self.models = ModelMetrics(self.registry)
+        self._of_status, self._of_route = cache(self.requests.labels), cache(self.seconds.labels)
+
+    def answered(self, route: str, status: str, seconds: float) -> None:
+        """Count a request and its time."""
+        self._of_status(route, status).inc()
+        self._of_route(route).observe(seconds)
 
 
 class ModelMetrics:
