@@ -172,6 +172,11 @@ def test_the_rules_are_about_options_that_exist(rules):
         {"skylens_external_network": "", "skylens_web_network": "provider"},
         {"skylens_api_keys": [], "skylens_open_door": True},
         {"skylens_api_keys": [], "skylens_keys_file": __file__},
+        {"skylens_api_keys": [], "skylens_web_settings": {"keystone_url": "https://keystone.example.org:5000/v3"}},
+        {
+            "skylens_api_keys": [],
+            "skylens_web_settings": {"oidc_issuer": "https://idp.example.org/realms/lab", "oidc_audience": "skylens"},
+        },
         {"skylens_api_keys": [f"lab:{hashlib.sha256(b'key').hexdigest()}"], "skylens_smoke_key": "key"},
         {"skylens_web_count": 3, "skylens_balancer": "haproxy"},
         {"skylens_zones": ["us-east-1a", "us-east-1c"]},

@@ -102,10 +102,13 @@ def _image(settings: Settings) -> Iterator[str]:
 
 
 def _credentials(settings: Settings) -> Iterator[str]:
-    if not any(settings[name] for name in ("skylens_api_keys", "skylens_keys_file", "skylens_open_door")):
+    tokens = any(settings["skylens_web_settings"].get(name) for name in ("oidc_issuer", "keystone_url"))
+    if not tokens and not any(
+        settings[name] for name in ("skylens_api_keys", "skylens_keys_file", "skylens_open_door")
+    ):
         yield (
-            "skylens_api_keys is empty: name a key there or a skylens_keys_file, "
-            "or set skylens_open_door: true to serve anybody at all"
+            "skylens_api_keys is empty: name a key there or a skylens_keys_file, set oidc_issuer or keystone_url in "
+            "skylens_web_settings, or set skylens_open_door: true to serve anybody at all"
         )
     if settings["skylens_smoke_key"] and not _is_known(settings["skylens_smoke_key"], settings):
         yield (
