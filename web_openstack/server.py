@@ -20,9 +20,9 @@ from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
 from skylens import logs
 from skylens.errors import SettingsError
 from web_openstack import problems
+from web_openstack.connections import Connections, NewestFirst
 from web_openstack.gate import CALLER, REFUSED, Gate, Parser
 from web_openstack.pace import Pace
-from web_openstack.turns import Connections, NewestFirst
 
 log = logs.get(__name__)
 

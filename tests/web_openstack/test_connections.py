@@ -5,7 +5,7 @@ import threading
 
 import pytest
 
-from web_openstack.turns import Connections, NewestFirst
+from web_openstack.connections import Connections, NewestFirst
 
 
 class Channel:
