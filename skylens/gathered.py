@@ -8,7 +8,7 @@ from botocore.exceptions import ClientError
 from skylens.aws import LONG_POLL
 from skylens.aws_errors import is_gone
 from skylens.gather import Gather
-from skylens.queues import BATCH, Counts, Queue, Received, SqsQueues
+from skylens.queues import BATCH, Counts, Outgoing, Queue, Received, SqsQueues
 
 BATCH_BYTES = 262_144
 """Most bytes of one batch. SQS takes four times that by now; not every region and imitation does."""
@@ -25,11 +25,11 @@ class GatheredQueue:
         self._sends = Gather(queue.send_many, most=BATCH, linger=send_linger, more=more, heaviest=BATCH_BYTES)
         self._deletes = Gather(self._delete, most=BATCH, linger=delete_linger, more=more)
 
-    def send(self, body: bytes) -> None:
-        self._sends.do(body, len(body))
+    def send(self, body: bytes, group: str = "") -> None:
+        self._sends.do(Outgoing(body, group), len(body))
 
-    def send_many(self, bodies: Sequence[bytes]) -> list[Exception | None]:
-        return self._queue.send_many(bodies)
+    def send_many(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
+        return self._queue.send_many(messages)
 
     def receive(self, most: int, wait: int = LONG_POLL) -> list[Received]:
         return self._queue.receive(most, wait)

@@ -173,7 +173,7 @@ class Jobs:
             trace=trace,
             data=data,
         )
-        self.requests.send(encode_request(request))
+        self.requests.send(encode_request(request), tenant)
 
     def look(self, job: str, tenant: str) -> Reply | None:
         """The stored answer, or None while there is none; one whose message never came is settled here.

@@ -21,6 +21,11 @@ def test_an_image_is_stored_before_its_request_is_queued(web):
     assert web.deps.jobs.demand.snapshot().outstanding == 0
 
 
+def test_a_request_goes_to_the_queue_in_its_tenants_group(web):
+    web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC)
+    assert [message.group for message in web.requests.messages.values()] == ["default"]
+
+
 def test_a_failing_bucket_takes_nothing_in(web):
     web.inputs.script.fail("put", aws_error("SlowDown", 503))
     answer = web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC)
