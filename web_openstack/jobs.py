@@ -14,12 +14,13 @@ import msgspec
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
-from skylens.errors import ExpiredError, TooLargeError, TooManyRequestsError, UnavailableError, UnknownJobError
+from skylens.errors import ExpiredError, TooLargeError, UnavailableError, UnknownJobError
 from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment, read
 from skylens.queues import Queue
 from skylens.store import Store
 from web_openstack.deleted import Deleted, is_tombstone, tombstone
 from web_openstack.demand import DemandCounter
+from web_openstack.fairness import Standing
 from web_openstack.recent import Recent
 from web_openstack.result_cache import ResultCache
 from web_openstack.uploads import Image, clean_name
@@ -28,7 +29,7 @@ from web_openstack.waiters import Waiter, Waiters
 log = logs.get(__name__)
 
 RETRY_AFTER = 5
-"""Seconds after which to try again when AWS could not be reached, or a tenant waits for enough answers."""
+"""Seconds after which to try again when AWS could not be reached."""
 POLL = 1.0
 """Seconds between two looks at the output bucket for a job that another web node took in."""
 
@@ -60,8 +61,8 @@ class Jobs:
     new_id: Callable[[], str]
     storing_well: threading.Event
     """Set while the input bucket takes what it is given."""
-    most_outstanding: Callable[[str], int]
-    """Most unanswered images of a tenant; 0: no limit."""
+    allowance: Callable[[str], Callable[[Standing], None]]
+    """Of a tenant: what raises when one more image of it is too many."""
 
     def submit(self, image: Image, *, tenant: str, top: int, trace: str = "", job: str = "") -> str:
         """Store the image, then queue its request. The job's id; from here on the promise holds.
@@ -143,11 +144,11 @@ class Jobs:
 
     @contextmanager
     def _taking_in(self, job: str, tenant: str) -> Iterator[None]:
-        """Count the job as outstanding from before it can be answered; not any more if it was not taken in."""
-        most = self.most_outstanding(tenant)
-        if not self.demand.accepted(job, tenant, most):
-            detail = f"{most} images of this tenant are not answered yet, as many as it may have"
-            raise TooManyRequestsError(detail, retry_after=RETRY_AFTER, reason="outstanding")
+        """Count the job as outstanding from before it can be answered; not any more if it was not taken in.
+
+        Raises what ``allowance`` raises.
+        """
+        self.demand.accepted(job, tenant, self.allowance(tenant))
         try:
             yield
         except BaseException as error:

@@ -20,6 +20,7 @@ from skylens.errors import SettingsError
 from web_openstack import problems
 from web_openstack.gate import REFUSED, Gate, Parser
 from web_openstack.pace import Pace
+from web_openstack.slots import places
 
 log = logs.get(__name__)
 
@@ -268,7 +269,7 @@ def public(
     trusted_proxy: str,
     gate: Gate | None = None,
 ) -> Server:
-    """The public server: a thread for each client that may wait, and ``SPARE`` more. ``at``, ``gate``: as above."""
+    """The public server: a thread for each place to wait in, and ``SPARE`` more. ``at``, ``gate``: as above."""
     proxy: dict[str, Any] = {}
     if trusted_proxy:
         proxy = {
@@ -280,7 +281,7 @@ def public(
         app,
         at,
         gate,
-        threads=slots + SPARE,
+        threads=places(slots) + SPARE,
         connection_limit=connections(slots),
         backlog=2048,
         max_request_body_size=max_body,

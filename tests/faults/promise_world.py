@@ -113,7 +113,7 @@ class Door:
             recent=Recent(deleted),
             cache=ResultCache(0, 10.0**6, deleted),
             deleted=deleted,
-            most_outstanding=lambda _: 0,
+            allowance=lambda _: lambda _: None,
             clock=clock,
             new_id=world.new_id,
             storing_well=threading.Event(),
