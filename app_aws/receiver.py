@@ -140,7 +140,7 @@ class Receiver:
         A crash between the two calls leaves two copies, of which the first stored outcome counts.
         """
         try:
-            self._requests.send(body)
+            self._requests.send(body, suspects.tenant(received.body))
         except AWS_ERRORS as error:
             log.warning("image.not_renewed", error=explain(error))
             return False

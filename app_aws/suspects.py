@@ -14,7 +14,7 @@ An image that kills dies alone from its second time on, and ends as a dead lette
 from collections.abc import Sequence
 
 from skylens.errors import MessageError
-from skylens.messages import Request, decode, encode, read
+from skylens.messages import Name, Request, Struct, decode, encode, read
 from skylens.queues import Received
 
 
@@ -38,6 +38,20 @@ def _is_suspect(received: Received) -> bool:
         return read(Request, received.body).suspect
     except MessageError:
         return False
+
+
+class _Whose(Struct, frozen=True, kw_only=True):
+    """Of a request, also of a newer version, only whose it is."""
+
+    tenant: Name = "default"
+
+
+def tenant(body: str) -> str:
+    """Whose request it is, for its group on the queue; empty when that cannot be read."""
+    try:
+        return decode(_Whose, body).tenant
+    except MessageError:
+        return ""
 
 
 def marked(body: str) -> bytes:

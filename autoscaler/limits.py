@@ -3,6 +3,8 @@
 import math
 from collections.abc import Callable
 
+from msgspec import structs
+
 from autoscaler.observation import DEMAND, EVENTS, QUEUE, Decision, Observation, Spending
 from skylens.messages import Struct
 
@@ -47,6 +49,12 @@ def clamp(wanted: Decision, seen: Observation, limits: Limits, calm: Calm | None
     if name:
         names.append(name)
     return Decision(desired=desired, reason="; ".join(names)), calm
+
+
+def ceiling(seen: Observation, limits: Limits) -> int:
+    """The most instances that these limits would allow now, one launch after the other."""
+    unhurried = structs.replace(limits, step=max(limits.step, seen.maximum))
+    return clamp(Decision(desired=seen.maximum, reason=""), seen, unhurried, None)[0].desired
 
 
 def _minimum(desired: int, seen: Observation, _: Limits, __: int) -> tuple[int, str]:

@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from autoscaler.actor import Actor, Tools
 from autoscaler.fleets import Fleet
 from autoscaler.lease import Lease
-from autoscaler.limits import Calm, Limits, clamp
+from autoscaler.limits import Calm, Limits, ceiling, clamp
 from autoscaler.listener import Listener
 from autoscaler.memory import Memory
 from autoscaler.metrics import STATES, Metrics
@@ -186,6 +186,9 @@ class Loop:
             workers=seen.workers,
             boot_seconds=seen.boot_seconds,
             slots=seen.slots,
+            ceiling=ceiling(seen, self._limits),
+            outstanding=seen.outstanding,
+            nodes=seen.nodes,
         )
         for node, told in self._parts.nodes.tell(report).items():
             self._parts.troubles.say(f"report to {node}", "" if told else "not taken")

@@ -65,6 +65,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     """Expected seconds from launch call to a ready worker; as set until one was measured, which ``ages`` tells."""
     service_seconds: float
     """Mean seconds of work per image; 0 until measured."""
+    nodes: int = 1
+    """Web nodes that are asked."""
     cpu: float | None = None
     """Mean percent of their processors that the able workers use; None until told, and of none."""
     no_capacity: float = 0.0

@@ -78,7 +78,7 @@ class Signals:
 
     def __init__(self, sources: Sources, settings: ScalerSettings, troubles: Troubles, clock: Clock) -> None:
         self._from, self._settings, self._troubles, self._clock = sources, settings, troubles, clock
-        self._demand = DemandView()
+        self._demand, self._nodes = DemandView(), 0
         self._queue, self._instances = _Source(COUNT_EVERY), _Source(LOOK_EVERY)
         self._look_began: float | None = None
         self._cpu: FleetCpu = ToldCpu(sources.roster, clock)
@@ -105,6 +105,7 @@ class Signals:
             slots=roster.slots(),
             boot_seconds=roster.boot_seconds(settings.expected_boot_seconds),
             service_seconds=roster.service_seconds() or counted.service_seconds,
+            nodes=self._nodes,
             cpu=cpu.percent,
             no_capacity=self._from.fleet.no_capacity(),
             spending=self._from.accounts.spending(workers, at) if self._from.accounts else None,
@@ -114,6 +115,7 @@ class Signals:
 
     def _ask_nodes(self) -> None:
         answers = self._from.nodes.demands()
+        self._nodes = len(answers)
         for node, demand in answers.items():
             self._troubles.say(f"demand of {node}", "" if demand else "no answer")
         self._demand.fold(answers, self._clock.ticks())

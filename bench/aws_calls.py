@@ -16,7 +16,7 @@ from skylens.aws import Aws
 from skylens.local import children, environment
 from skylens.local.emulators import Emulators
 from skylens.local.probe import Probe
-from skylens.queues import BATCH, SqsQueue
+from skylens.queues import BATCH, Outgoing, SqsQueue
 from skylens.quick_sqs import quick_queues
 from skylens.quick_store import QuickStore
 from skylens.store import S3Store
@@ -36,7 +36,7 @@ def measure(kilobytes: int) -> None:
     }
     ways["boto3"][0].put("image", data, "image/jpeg")
     held: list[str] = []
-    ten = [b"x" * 700] * BATCH
+    ten = [Outgoing(b"x" * 700, "tenant")] * BATCH
 
     def receive(way: Way) -> None:
         held.extend(one.receipt for one in way[1].receive(BATCH, wait=0))

@@ -40,7 +40,7 @@ from skylens.local.cloud import LocalCloud
 from skylens.local.ports import Port
 from skylens.local.tiers import Options, program, variables
 from skylens.messages import Label, Model, Reply, Request, Result, Timings, encode, moment, read
-from skylens.queues import BATCH, SqsQueues
+from skylens.queues import BATCH, Outgoing, SqsQueues
 from skylens.store import S3Store
 
 INLINE = {"plain": 0, "fast": 45_000}
@@ -112,11 +112,11 @@ class World:
     def fill(self, images: Sequence[bytes], reply_to: str, *, inline: int) -> None:
         """Store the images and queue their requests."""
 
-        def one(data: bytes) -> bytes:
+        def one(data: bytes) -> Outgoing:
             job = str(uuid_utils.compat.uuid7())
             self.inputs.put(f"{TENANT}/{job}", data, "image/jpeg")
             now = time.time()
-            return encode(
+            request = encode(
                 Request(
                     id=job,
                     key=f"{TENANT}/{job}",
@@ -128,11 +128,12 @@ class World:
                     data=data if len(data) <= inline else b"",
                 )
             )
+            return Outgoing(request, TENANT)
 
         with ThreadPoolExecutor(8) as pool:
-            bodies = list(pool.map(one, images))
+            made = list(pool.map(one, images))
             few = 4 if inline else BATCH
-            list(pool.map(self.requests.send_many, (bodies[at : at + few] for at in range(0, len(bodies), few))))
+            list(pool.map(self.requests.send_many, (made[at : at + few] for at in range(0, len(made), few))))
 
 
 @contextmanager
@@ -206,7 +207,7 @@ class Answerer(threading.Thread):
         while not self._stop_it.is_set():
             found = self._world.requests.receive(BATCH, 1)
             for name, some in itertools.groupby((read(Request, one.body) for one in found), lambda one: one.reply_to):
-                self._world.queues.named(name).send_many([encode(reply(request)) for request in some])
+                self._world.queues.named(name).send_many([Outgoing(encode(reply(request))) for request in some])
             if found:
                 self._world.requests.delete([one.receipt for one in found])
 

@@ -6,7 +6,7 @@ they can be late, deliver twice and refuse.
 
 import itertools
 import threading
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -16,8 +16,12 @@ from skylens.clock import Clock
 from skylens.cloudwatch import Cpu
 from skylens.groups import WAITING, GroupView
 from skylens.instances import ALIVE, ANYWHERE, Instance, Place
-from skylens.queues import Counts, Received
+from skylens.queues import Counts, Outgoing, Received
 from skylens.store import Object
+
+NOISY, NOISY_SHARE = 30, 0.1
+"""A group with so many messages in flight, and more than such a share of all, is passed over for the others: SQS's
+fair queues, as its documentation says."""
 
 
 def aws_error(code: str, status: int = 400) -> ClientError:
@@ -49,13 +53,14 @@ class Script:
 class _Message:
     body: str
     sent: float
+    group: str = ""
     hidden_until: float = 0.0
     receives: int = 0
 
 
 @dataclass
 class FakeQueue:
-    """SQS in memory: visibility timeout, receive counts, redrive to ``dead`` after ``max_receives``."""
+    """SQS in memory: visibility timeout, receive counts, redrive to ``dead`` after ``max_receives``, fair to groups."""
 
     clock: Clock = field(default_factory=Clock)
     visibility: float = 30.0
@@ -71,18 +76,18 @@ class FakeQueue:
         self._ids = itertools.count()
         self._news = threading.Condition()
 
-    def send(self, body: bytes) -> None:
+    def send(self, body: bytes, group: str = "") -> None:
         self.script.called("send", body)
         with self._news:
-            self.messages[next(self._ids)] = _Message(body.decode(), self.clock.now())
+            self.messages[next(self._ids)] = _Message(body.decode(), self.clock.now(), group)
             self._news.notify_all()
 
-    def send_many(self, bodies: Sequence[bytes]) -> list[Exception | None]:
-        return [self._sent(body) for body in bodies]
+    def send_many(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
+        return [self._sent(one) for one in messages]
 
-    def _sent(self, body: bytes) -> Exception | None:
+    def _sent(self, message: Outgoing) -> Exception | None:
         try:
-            self.send(body)
+            self.send(*message)
         except Exception as error:  # noqa: BLE001 - scripted: any
             return error
         return None
@@ -99,18 +104,25 @@ class FakeQueue:
     def _take(self, most: int) -> list[Received]:
         now = self.clock.now()
         found: list[Received] = []
-        for number, message in list(self.messages.items()):
+        for number, message in self._fairly(now):
             if message.hidden_until > now or len(found) >= most:
                 continue
             if self.dead is not None and message.receives >= self.max_receives:
                 del self.messages[number]
-                self.dead.send(message.body.encode())
+                self.dead.send(message.body.encode(), message.group)
                 continue
             message.receives += 1
             again = self.twice and message.receives == 1
             message.hidden_until = 0.0 if again else now + self.visibility
             found.append(Received(message.body, f"{number}:{message.receives}", message.receives, message.sent))
         return found
+
+    def _fairly(self, now: float) -> list[tuple[int, _Message]]:
+        """Every message, those of noisy groups last."""
+        in_flight = Counter(one.group for one in self.messages.values() if one.hidden_until > now)
+        least = max(NOISY, NOISY_SHARE * in_flight.total())
+        noisy = {group for group, count in in_flight.items() if group and count >= least}
+        return sorted(self.messages.items(), key=lambda pair: pair[1].group in noisy)
 
     def delete(self, receipts: Sequence[str]) -> None:
         self.script.called("delete", *receipts)

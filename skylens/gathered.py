@@ -9,7 +9,7 @@ from botocore.exceptions import ClientError
 from skylens.aws import LONG_POLL
 from skylens.aws_errors import is_gone
 from skylens.gather import Gather
-from skylens.queues import BATCH, Counts, Queue, Received, SqsQueues
+from skylens.queues import BATCH, Counts, Outgoing, Queue, Received, SqsQueues
 
 BATCH_BYTES = 1_048_576
 """Most bytes of one batch. Where SQS, or an imitation, takes only a quarter of it, the queue halves what is refused."""
@@ -26,11 +26,11 @@ class GatheredQueue:
         self._sends = Gather(queue.send_many, most=BATCH, linger=send_linger, more=more, heaviest=BATCH_BYTES)
         self._deletes = Gather(self._delete, most=BATCH, linger=delete_linger, more=more)
 
-    def send(self, body: bytes) -> None:
-        self._sends.do(body, len(body))
+    def send(self, body: bytes, group: str = "") -> None:
+        self._sends.do(Outgoing(body, group), len(body))
 
-    def send_many(self, bodies: Sequence[bytes]) -> list[Exception | None]:
-        return self._queue.send_many(bodies)
+    def send_many(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
+        return self._queue.send_many(messages)
 
     def receive(self, most: int, wait: int = LONG_POLL) -> list[Received]:
         return self._queue.receive(most, wait)
@@ -60,9 +60,9 @@ class Outbox:
         self._calls = calls
         self._sends = Gather(queue.send_many, most=BATCH, linger=linger, more=more, heaviest=BATCH_BYTES)
 
-    def send(self, body: bytes) -> Callable[[], None]:
+    def send(self, body: bytes, group: str = "") -> Callable[[], None]:
         """Begin to send. What is returned waits for the end, and raises what went wrong."""
-        return self._sends.begin(body, self._calls, len(body))
+        return self._sends.begin(Outgoing(body, group), self._calls, len(body))
 
 
 class GatheredReplies:

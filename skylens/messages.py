@@ -205,6 +205,12 @@ class FleetReport(Struct, frozen=True, kw_only=True):
     """Expected seconds from launch call to a ready worker."""
     slots: Count
     """Images one worker takes at once."""
+    ceiling: Count | None = None
+    """Most instances that there may be now: fewer than ``maximum`` where a budget or capacity ends; None: unknown."""
+    outstanding: Count = 0
+    """Unanswered images of all web nodes."""
+    nodes: Count = 1
+    """Web nodes that share the fleet."""
 
 
 _Any = TypeVar("_Any")

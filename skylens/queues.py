@@ -11,7 +11,7 @@ from skylens.aws_errors import entry_error, is_gone, is_spent, is_too_long
 if TYPE_CHECKING:
     from mypy_boto3_sqs import SQSClient
     from mypy_boto3_sqs.literals import QueueAttributeNameType
-    from mypy_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef
+    from mypy_boto3_sqs.type_defs import BatchResultErrorEntryTypeDef, SendMessageBatchRequestEntryTypeDef
 
 BATCH = 10
 """Most messages in one SQS call."""
@@ -26,6 +26,17 @@ class Received(NamedTuple):
     sent: float
 
 
+class Outgoing(NamedTuple):
+    """A message to be sent. ``group``: the tenant it is for, so that SQS keeps the queue fair; empty for nobody's.
+
+    On a standard queue, as all of ours are, a group orders and blocks nothing: a group that keeps many messages in
+    work is passed over for the others (SQS fair queues). It is 1 to 128 characters, of which a tenant's all may be.
+    """
+
+    body: bytes
+    group: str = ""
+
+
 class Counts(NamedTuple):
     """SQS's approximate counts; they may lag by a minute."""
 
@@ -36,9 +47,11 @@ class Counts(NamedTuple):
 class Queue(Protocol):
     """A queue that delivers at least once, in any order."""
 
-    def send(self, body: bytes) -> None: ...
+    def send(self, body: bytes, group: str = "") -> None:
+        """``group``: as in ``Outgoing``."""
+        ...
 
-    def send_many(self, bodies: Sequence[bytes]) -> list[Exception | None]:
+    def send_many(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
         """Send up to ten in one call; of each, why it was not taken, or None."""
         ...
 
@@ -74,6 +87,21 @@ class _Hide(TypedDict, total=False):
     VisibilityTimeout: int
 
 
+class _Group(TypedDict, total=False):
+    MessageGroupId: str
+
+
+def _group(name: str) -> _Group:
+    return {"MessageGroupId": name} if name else {}
+
+
+def _entry(index: int, message: Outgoing) -> "SendMessageBatchRequestEntryTypeDef":
+    entry: SendMessageBatchRequestEntryTypeDef = {"Id": str(index), "MessageBody": message.body.decode()}
+    if message.group:
+        entry["MessageGroupId"] = message.group
+    return entry
+
+
 class SqsQueue:
     """The real thing. ``polling``: a client whose read timeout outlasts a long poll.
 
@@ -84,30 +112,28 @@ class SqsQueue:
         self._client, self._polling, self.url = client, polling, url
         self._hide: _Hide = {} if visibility is None else {"VisibilityTimeout": visibility}
 
-    def send(self, body: bytes) -> None:
-        self._client.send_message(QueueUrl=self.url, MessageBody=body.decode())
+    def send(self, body: bytes, group: str = "") -> None:
+        self._client.send_message(QueueUrl=self.url, MessageBody=body.decode(), **_group(group))
 
-    def send_many(self, bodies: Sequence[bytes]) -> list[Exception | None]:
-        if len(bodies) == 1:  # its errors are those of the call
-            self.send(bodies[0])
+    def send_many(self, messages: Sequence[Outgoing]) -> list[Exception | None]:
+        if len(messages) == 1:  # its errors are those of the call
+            self.send(*messages[0])
             return [None]
+        entries = [_entry(index, one) for index, one in enumerate(messages)]
         try:
-            answer = self._client.send_message_batch(
-                QueueUrl=self.url,
-                Entries=[{"Id": str(index), "MessageBody": body.decode()} for index, body in enumerate(bodies)],
-            )
+            answer = self._client.send_message_batch(QueueUrl=self.url, Entries=entries)
         except ClientError as error:
             if not is_too_long(error):
                 raise
-            half = len(bodies) // 2
-            return self.send_many(bodies[:half]) + self.send_many(bodies[half:])
+            half = len(messages) // 2
+            return self.send_many(messages[:half]) + self.send_many(messages[half:])
         failed: dict[str, Exception] = {
             entry["Id"]: entry_error(
                 "SendMessageBatch", entry["Code"], entry.get("Message", ""), ours=entry["SenderFault"]
             )
             for entry in answer.get("Failed", [])
         }
-        return [failed.get(str(index)) for index in range(len(bodies))]
+        return [failed.get(str(index)) for index in range(len(messages))]
 
     def receive(self, most: int, wait: int = LONG_POLL) -> list[Received]:
         answer = self._polling.receive_message(

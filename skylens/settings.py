@@ -88,7 +88,7 @@ class WebSettings(Settings):
     nova_cloud: str = ""
     """Cloud in clouds.yaml whose Nova tells the machine's name; empty, or without an answer: it is the host name."""
     max_waits: int = Field(1024, ge=1, le=8192)
-    """Clients that may wait for an answer at once; each costs one thread."""
+    """Clients that may wait at once, an eighth more for tenants below their share; each costs one thread."""
     max_image_bytes: int = Field(16 * 1024**2, ge=1024, le=512 * 1024**2)
     """Largest image in bytes."""
     max_pixels: int = Field(50_000_000, ge=1024, le=1_000_000_000)
@@ -108,7 +108,7 @@ class WebSettings(Settings):
     plain_wait_seconds: float = Field(1800, ge=1, le=86400)
     """How long the plain-text door keeps its connection; it always answers there."""
     max_predicted_wait: float = Field(600, ge=1, le=86400)
-    """Predicted seconds to a result above which new images are refused with 503."""
+    """Predicted seconds to a result, a boot not counted, above which new images are refused with 503."""
     plain_door: bool = True
     """Whether ``POST /`` and any free path answer in plain text."""
     retention_hours: float = Field(24, gt=0, le=8760)

@@ -26,6 +26,7 @@ from web_openstack.deleted import Deleted
 from web_openstack.deletion import Deletion
 from web_openstack.demand import DemandCounter
 from web_openstack.door import Door
+from web_openstack.fair_admission import FairAdmission
 from web_openstack.gauge import QueueGauge
 from web_openstack.idempotency import Idempotency
 from web_openstack.jobs import Jobs
@@ -39,6 +40,7 @@ from web_openstack.resources.page import Page
 from web_openstack.resources.plain import PlainDoor
 from web_openstack.result_cache import ResultCache
 from web_openstack.tenant_limits import TenantLimits
+from web_openstack.turns import Turns
 from web_openstack.uploads import Uploads
 from web_openstack.waiters import Waiters
 from web_openstack.webhooks import signature
@@ -63,6 +65,7 @@ class Deps:
     metrics: WebMetrics
     fleet: FleetBoard
     admission: Admission
+    fair: FairAdmission
     gauge: QueueGauge
     in_touch: Callable[[], bool]
     callers: Strategy
@@ -92,6 +95,14 @@ class Deps:
         metrics.webhooks_pending.set_function(lambda: len(agenda))
         callers = tokens.strategy(settings.api_keys, ring, clock, vouched)
         limits = TenantLimits(settings.rate_limit, lambda: (ring or Keyring)().limits, clock)
+        fleet = FleetBoard(clock)
+        fair = FairAdmission(
+            demand,
+            fleet,
+            Turns(clock),
+            longest=settings.max_predicted_wait,
+            most_outstanding=limits.most_outstanding,
+        )
         jobs = Jobs(
             inputs=inputs,
             outputs=outputs,
@@ -109,10 +120,10 @@ class Deps:
             clock=clock,
             new_id=new_id,
             storing_well=threading.Event(),
-            most_outstanding=limits.most_outstanding,
+            allowance=fair.allowance,
             heard=agenda.heard,
         )
-        admission = Admission(settings.max_waits, settings.max_predicted_wait)
+        admission = Admission(settings.max_waits)
         gauge = QueueGauge(requests, clock)
         audit = Audit(callers, metrics, clock)
         return cls(
@@ -120,8 +131,9 @@ class Deps:
             jobs,
             state,
             metrics,
-            FleetBoard(clock),
+            fleet,
             admission,
+            fair,
             gauge,
             in_touch,
             callers,
@@ -140,7 +152,7 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
     """The public application."""
     s = deps.settings
     demand = deps.jobs.demand
-    door = Door(deps.callers, deps.limits, deps.admission, demand, deps.fleet)
+    door = Door(deps.callers, deps.limits, deps.admission, deps.fair)
     uploads = Uploads(s.max_image_bytes, s.max_pixels)
     waits = Waits(s.wait_seconds, s.max_wait_seconds)
     batches = Batches(deps.state, deps.jobs, s.max_batch)

@@ -96,7 +96,7 @@ class Batches:
             if len(items) >= self.most:
                 raise TooLargeError(f"more than {self.most} files in one batch")
             if any(item.refused and item.refused.code == UnavailableError.code for item in items):
-                raise UnavailableError("the cloud did not answer for a file before this one")
+                raise UnavailableError("a file before this one could not be taken in either; send it again later")
             order.charge()
             job = submit(tenant=order.tenant, top=order.top, trace=order.trace)
             items.append(Item(name=name, id=job))

@@ -60,7 +60,7 @@ class DeadRecords:
             raise UnknownJobError(f"its image, {request.key} in the input bucket, is gone")
         self._make_room(f"{request.tenant}/{request.id}.json")
         anew = msgspec.structs.replace(request, suspect=True, deadline=now + self.retention)
-        self.requests.send(encode_request(anew))
+        self.requests.send(encode_request(anew), request.tenant)
         self.state.delete(PREFIX + name)
 
     def _make_room(self, outcome: str) -> None:

@@ -2,9 +2,11 @@
 
 import threading
 from collections import Counter, deque
+from collections.abc import Callable
 
 from skylens.clock import Clock
 from skylens.messages import Demand
+from web_openstack.fairness import Standing
 
 SECONDS = 120
 """How many one-second buckets are kept."""
@@ -29,20 +31,28 @@ class DemandCounter:
         self._second = int(clock.ticks())
         self._service: deque[float] = deque(maxlen=SERVICE_TIMES)
 
-    def accepted(self, job: str, tenant: str, most: int = 0) -> bool:
+    def accepted(self, job: str, tenant: str, judge: Callable[[Standing], None] = lambda _: None) -> None:
         """Count an image as taken in. The same job counts once.
 
-        False, and nothing is counted, when the tenant has ``most`` unanswered ones already (0: as many as it likes).
+        Nothing is counted when ``judge`` raises; it is called under the lock, so that of many at once not one too many
+        is taken in, and must not block.
         """
         with self._lock:
             self._turn()
             if job not in self._outstanding:
-                if most and self._by_tenant[tenant] >= most:
-                    return False
+                judge(self._standing(tenant))
                 self._outstanding[job] = (self._clock.ticks(), tenant)
                 self._by_tenant[tenant] += 1
                 self._arrivals[-1] += 1
-            return True
+
+    def standing(self, tenant: str) -> Standing:
+        """Of unanswered images, how many the tenant has, how many there are, and of how many tenants."""
+        with self._lock:
+            return self._standing(tenant)
+
+    def _standing(self, tenant: str) -> Standing:
+        own = self._by_tenant[tenant]
+        return Standing(own, len(self._outstanding), len(self._by_tenant) + (not own))
 
     def withdrawn(self, job: str) -> None:
         """The image could not be taken in after all."""

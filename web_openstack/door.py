@@ -1,13 +1,13 @@
-"""Who is at the door, and whether they may come in now: scopes, per-tenant limits, slots, predicted wait."""
+"""Who is at the door, and whether they may come in now: scopes, per-tenant limits, slots, predicted wait, shares."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 import falcon
 
-from web_openstack.admission import Admission, FleetBoard
+from web_openstack.admission import Admission
 from web_openstack.callers import Caller, Scope, Strategy
-from web_openstack.demand import DemandCounter
+from web_openstack.fair_admission import FairAdmission
 from web_openstack.gate import CALLER, REFUSED
 from web_openstack.tenant_limits import TenantLimits
 
@@ -15,15 +15,8 @@ from web_openstack.tenant_limits import TenantLimits
 class Door:
     """What every resource asks before it works. Owned by the app; shared by all request threads."""
 
-    def __init__(
-        self,
-        callers: Strategy,
-        limits: TenantLimits,
-        admission: Admission,
-        demand: DemandCounter,
-        fleet: FleetBoard,
-    ) -> None:
-        self._callers, self._limits, self._demand, self._fleet = callers, limits, demand, fleet
+    def __init__(self, callers: Strategy, limits: TenantLimits, admission: Admission, fair: FairAdmission) -> None:
+        self._callers, self._limits, self._fair = callers, limits, fair
         self.admission = admission
 
     def who(self, req: falcon.Request, scope: Scope | None) -> Caller:
@@ -49,9 +42,10 @@ class Door:
     @contextmanager
     def admit_many(self, req: falcon.Request) -> Iterator[str]:
         """Let a batch in; each of its images is to be charged."""
-        tenant = self.who(req, "submit").tenant
-        with self.admission.slot():
-            self.admission.check(self._demand.snapshot(), self._fleet.fresh())
+        tenant, key = self.who(req, "submit").tenant, req.get_header("Idempotency-Key") or ""
+        share = self._fair.check(tenant, key)
+        with self.admission.slot(tenant, share, lambda: self._fair.later(tenant, key)):
+            self._fair.entered(tenant, key)
             yield tenant
 
     def charge(self, tenant: str) -> None:
@@ -62,5 +56,5 @@ class Door:
     def visit(self, req: falcon.Request, scope: Scope) -> Iterator[tuple[str, bool]]:
         """Let someone ask for what is there: the tenant, and whether the request may wait for it."""
         tenant = self.who(req, scope).tenant
-        with self.admission.visit() as may_wait:
+        with self.admission.visit(tenant) as may_wait:
             yield tenant, may_wait

@@ -14,11 +14,12 @@ from uuid_utils import UUID
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
-from skylens.errors import ExpiredError, TooLargeError, TooManyRequestsError, UnavailableError, UnknownJobError
+from skylens.errors import ExpiredError, TooLargeError, UnavailableError, UnknownJobError
 from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment, read
 from skylens.store import Store
 from web_openstack.deleted import Deleted, is_tombstone, tombstone
 from web_openstack.demand import DemandCounter
+from web_openstack.fairness import Standing
 from web_openstack.recent import Recent
 from web_openstack.result_cache import ResultCache
 from web_openstack.uploads import Image, clean_name
@@ -27,7 +28,7 @@ from web_openstack.waiters import Waiter, Waiters
 log = logs.get(__name__)
 
 RETRY_AFTER = 5
-"""Seconds after which to try again when AWS could not be reached, or a tenant waits for enough answers."""
+"""Seconds after which to try again when AWS could not be reached."""
 POLL = 1.0
 """Seconds between two looks at the output bucket for a job that another web node took in."""
 STORING = 64
@@ -35,8 +36,11 @@ STORING = 64
 
 
 class Sender(Protocol):
-    def send(self, body: bytes) -> Callable[[], None]:
-        """Begin to send to the request queue. What is returned waits for the end, and raises what went wrong."""
+    def send(self, body: bytes, group: str = "") -> Callable[[], None]:
+        """Begin to send to the request queue, in that message group.
+
+        What is returned waits for the end, and raises what went wrong.
+        """
         ...
 
 
@@ -67,8 +71,8 @@ class Jobs:
     new_id: Callable[[], str]
     storing_well: threading.Event
     """Set while the input bucket takes what it is given."""
-    most_outstanding: Callable[[str], int]
-    """Most unanswered images of a tenant; 0: no limit."""
+    allowance: Callable[[str], Callable[[Standing], None]]
+    """Of a tenant: what raises when one more image of it is too many."""
     heard: Callable[[Reply], None] = lambda _: None
     """Is told of every answer that this process meets, repeats included."""
     _room: threading.Semaphore = field(default_factory=lambda: threading.Semaphore(STORING))
@@ -151,11 +155,11 @@ class Jobs:
 
     @contextmanager
     def _taking_in(self, job: str, tenant: str) -> Iterator[None]:
-        """Count the job as outstanding from before it can be answered; not any more if it was not taken in."""
-        most = self.most_outstanding(tenant)
-        if not self.demand.accepted(job, tenant, most):
-            detail = f"{most} images of this tenant are not answered yet, as many as it may have"
-            raise TooManyRequestsError(detail, retry_after=RETRY_AFTER, reason="outstanding")
+        """Count the job as outstanding from before it can be answered; not any more if it was not taken in.
+
+        Raises what ``allowance`` raises.
+        """
+        self.demand.accepted(job, tenant, self.allowance(tenant))
         try:
             yield
         except BaseException as error:
@@ -181,7 +185,7 @@ class Jobs:
             trace=trace,
             data=data,
         )
-        return self.requests.send(encode_request(request))
+        return self.requests.send(encode_request(request), tenant)
 
     def look(self, job: str, tenant: str) -> Reply | None:
         """The stored answer, or None while there is none; one whose message never came is settled here.

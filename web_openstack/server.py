@@ -23,6 +23,7 @@ from web_openstack import problems
 from web_openstack.connections import Connections, NewestFirst
 from web_openstack.gate import CALLER, REFUSED, Gate, Parser
 from web_openstack.pace import Pace
+from web_openstack.slots import places
 
 log = logs.get(__name__)
 
@@ -340,7 +341,7 @@ def public(
     trusted_proxy: str,
     gate: Gate | None = None,
 ) -> Server:
-    """The public server: a thread for each client that may wait, and ``SPARE`` more. ``at``, ``gate``: as above."""
+    """The public server: a thread for each place to wait in, and ``SPARE`` more. ``at``, ``gate``: as above."""
     proxy: dict[str, Any] = {}
     if trusted_proxy:
         proxy = {
@@ -352,7 +353,7 @@ def public(
         app,
         at,
         gate,
-        threads=slots + SPARE,
+        threads=places(slots) + SPARE,
         connection_limit=connections(slots),
         backlog=2048,
         max_request_body_size=max_body,

@@ -10,7 +10,7 @@ from app_aws import receiver as receiving
 from app_aws.backoff import Backoff
 from app_aws.leases import Leases
 from app_aws.receiver import Receiver
-from app_aws.suspects import marked, split
+from app_aws.suspects import marked, split, tenant
 from app_aws.tally import Tally
 from skylens.clock import Clock, FakeClock
 from skylens.fakes import FakeQueue, aws_error
@@ -229,7 +229,7 @@ def test_a_suspect_that_a_last_poll_brings_keeps_its_lives(requests, machine):
     worker.receiver._take(requests.receive(10))
     worker.receiver._receive()
     (left,) = requests.messages.values()
-    assert (left.receives, left.hidden_until) == (0, 0)
+    assert (left.receives, left.hidden_until, left.group) == (0, 0, "default")
 
 
 def test_a_copy_whose_original_cannot_be_deleted_is_made_once(requests, machine):
@@ -258,3 +258,10 @@ def test_a_mark_keeps_what_a_newer_version_wrote():
     assert text.replace('"new_in_1_9":[1],', "") == body("a", suspect=True)
     assert '"new_in_1_9":[1]' in text
     assert marked("not json") == b"not json"
+
+
+def test_whose_a_request_is_can_be_read_in_newer_versions_too():
+    assert tenant(body("a")) == "default"
+    assert tenant('{"v":9,"id":7,"tenant":"acme"}') == "acme"
+    for odd in ("not json", "[]", '{"tenant":"a/b"}'):
+        assert tenant(odd) == ""

@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from observations import observation
 
-from autoscaler.limits import Calm, Limits, clamp
+from autoscaler.limits import Calm, Limits, ceiling, clamp
 from autoscaler.observation import Decision, Spending
 
 LIMITS = Limits(step=20, scale_in_seconds=10)
@@ -38,6 +38,23 @@ def clamped(desired, seen, limits=LIMITS, calm=None):
 def test_each_clamp_that_bites_names_itself(desired, seen, expected, reason):
     decision, _ = clamped(desired, seen)
     assert (decision.desired, decision.reason) == (expected, reason)
+
+
+@pytest.mark.parametrize(
+    ("seen", "limits", "expected"),
+    [
+        (observation(maximum=8, idle=2), LIMITS, 8),
+        (observation(maximum=8, idle=2), replace(LIMITS, step=1), 8),
+        (replace(observation(maximum=8, idle=2), no_capacity=60), LIMITS, 2),
+        (
+            replace(observation(maximum=8, idle=2), spending=Spending(hourly=0.2, today=0, next_hourly=0.1)),
+            replace(LIMITS, budget_per_hour=0.5),
+            5,
+        ),
+    ],
+)
+def test_the_ceiling_is_what_the_limits_allow_one_launch_after_the_other(seen, limits, expected):
+    assert ceiling(seen, limits) == expected
 
 
 def test_the_step_limits_one_launch():

@@ -130,3 +130,12 @@ def test_the_fleet_that_aws_sizes_is_tended_and_not_resized():
     world.seconds(5)
     assert (world.launches, len(tended)) == (0, 5)
     assert world.web.told[-1].policy == "alarms"
+
+
+def test_the_door_is_told_what_all_nodes_wait_for_and_how_large_the_fleet_may_get():
+    world = World()
+    world.autoscaler(maximum=5, budget_per_hour=0.0)
+    world.web.outstanding = 7
+    world.second()
+    told = world.web.told[-1]
+    assert (told.outstanding, told.nodes, told.ceiling) == (7, 1, 5)

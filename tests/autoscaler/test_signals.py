@@ -10,7 +10,7 @@ from skylens.queues import Counts
 from skylens.settings import ScalerSettings
 
 SOURCES = {
-    DEMAND: {"outstanding", "oldest", "arrivals", "completions"},
+    DEMAND: {"nodes", "outstanding", "oldest", "arrivals", "completions"},
     QUEUE: {"queue"},
     INSTANCES: {"workers", "spending"},
     EVENTS: {"workers", "slots"},

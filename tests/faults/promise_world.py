@@ -103,7 +103,7 @@ class Door:
         self.jobs = Jobs(
             inputs=Stops(world.inputs),
             outputs=outputs,
-            requests=SimpleNamespace(send=lambda body: strands.submit(requests.send, body).result),
+            requests=SimpleNamespace(send=lambda body, group: strands.submit(requests.send, body, group).result),
             reply_queue=f"replies-{name}",
             retention=10.0**6,
             largest=10**6,
@@ -114,7 +114,7 @@ class Door:
             recent=Recent(deleted),
             cache=ResultCache(0, 10.0**6, deleted),
             deleted=deleted,
-            most_outstanding=lambda _: 0,
+            allowance=lambda _: lambda _: None,
             clock=clock,
             new_id=world.new_id,
             storing_well=threading.Event(),

@@ -10,7 +10,7 @@ from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, Trouble, classify
 from skylens.gathered import GatheredReplies
 from skylens.instances import Ec2Instances
-from skylens.queues import SqsQueue, SqsQueues
+from skylens.queues import Outgoing, SqsQueue, SqsQueues
 from skylens.quick_store import QuickStore
 from skylens.store import S3Store
 
@@ -37,7 +37,7 @@ CALLS = {
     "gathered reply": lambda aws, _: replies(aws).send("x", b"x"),
     "tagged": lambda aws, _: SqsQueues(aws.sqs(), aws.sqs()).tagged("x"),
     "quick send": lambda aws, url: quick_queue(aws, url).send(b"x"),
-    "quick send of two": lambda aws, url: quick_queue(aws, url).send_many([b"x", b"y"]),
+    "quick send of two": lambda aws, url: quick_queue(aws, url).send_many([Outgoing(b"x"), Outgoing(b"y")]),
     "quick receive": lambda aws, url: quick_queue(aws, url).receive(1, wait=0),
     "quick delete": lambda aws, url: quick_queue(aws, url).delete(["r"]),
     "put": lambda aws, _: S3Store(aws.s3(), "b").put("k", b"x", "text/plain"),

@@ -5,7 +5,7 @@ import time
 from port_suite import DEADLINE, MAX_RECEIVES, together, until
 
 from skylens.gathered import GatheredQueue
-from skylens.queues import Counts
+from skylens.queues import Counts, Outgoing
 
 
 def test_a_message_arrives_as_it_was_sent_with_its_time_and_its_count(queue):
@@ -148,11 +148,20 @@ def test_two_receivers_share_the_messages(queue):
 
 
 def test_many_are_sent_in_one_call_and_each_arrives(queue):
-    assert queue.send_many([str(number).encode() for number in range(10)]) == [None] * 10
+    assert queue.send_many([Outgoing(str(number).encode()) for number in range(10)]) == [None] * 10
     seen = []
     while len(seen) < 10:
         seen += [message.body for message in queue.receive(10, wait=1)]
     assert sorted(seen) == [str(number) for number in range(10)]
+
+
+def test_a_group_orders_and_blocks_nothing(queue):
+    queue.send(b"0", "acme")
+    assert queue.send_many([Outgoing(b"1", "acme"), Outgoing(b"2", "globex"), Outgoing(b"3", "a." * 64)]) == [None] * 3
+    seen = []
+    while len(seen) < 4:
+        seen += [message.body for message in queue.receive(1, wait=1)]
+    assert sorted(seen) == ["0", "1", "2", "3"]
 
 
 def test_a_gathered_queue_is_a_queue_like_another(queue):

@@ -7,7 +7,7 @@ import pytest
 from loopback import serving
 
 from skylens.aws import Aws
-from skylens.queues import SqsQueue
+from skylens.queues import Outgoing, SqsQueue
 from skylens.quick_sqs import QuickSqs, quick
 
 
@@ -91,9 +91,16 @@ def test_a_call_that_goes_well_is_one_signed_request(sqs, queue):
 )
 def test_what_does_not_go_well_is_done_anew_by_boto3(sqs, queue, trouble):
     sqs.plan = [trouble, TAKEN]
-    queue.send(b"x")
+    queue.send(b"x", "acme")
     assert [who for _, _, who, _ in sqs.seen] == ["quick", "boto3"]
     assert sqs.seen[0][:2] == sqs.seen[1][:2]
+    assert sqs.seen[0][1]["MessageGroupId"] == "acme"
+
+
+def test_each_message_of_a_call_has_its_own_group_or_none(sqs, queue):
+    sqs.plan = [(200, FROM_AWS, b'{"Successful": []}')]
+    queue.send_many([Outgoing(b"x", "acme"), Outgoing(b"y", "globex"), Outgoing(b"z")])
+    assert [entry.get("MessageGroupId") for entry in sqs.seen[0][1]["Entries"]] == ["acme", "globex", None]
 
 
 def test_a_text_that_is_no_unicode_is_for_boto3(sqs, queue):

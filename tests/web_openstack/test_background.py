@@ -3,12 +3,11 @@
 import threading
 
 import pytest
+from fleets import report
 from web_tier import picture
 
-from skylens.errors import UnavailableError
 from skylens.fakes import FakeQueue, aws_error
-from skylens.messages import FleetReport, Reply, Worker, decode, encode
-from web_openstack.admission import Admission, predict
+from skylens.messages import Reply, decode, encode
 from web_openstack.deadletters import DeadLetters
 from web_openstack.housekeeping import ASTRAY, FORGOTTEN, SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.metrics import WebMetrics
@@ -192,50 +191,6 @@ def test_demand_is_counted_per_second(web):
     assert sum(demand.snapshot().arrivals) == 0
 
 
-def report(states, **changes):
-    workers = tuple(Worker(instance=f"i-{n}", state=state, age=1) for n, state in enumerate(states))
-    fields = {"at": 0, "policy": "greedy", "desired": 1, "minimum": 0, "maximum": 20, "reason": "", "boot_seconds": 120}
-    return FleetReport(workers=workers, slots=4, **fields | changes)
-
-
-@pytest.mark.parametrize(
-    ("outstanding", "service", "fleet", "expected"),
-    [
-        (99, 0.5, report([]), 120 + 100 * 0.5 / (4 * 20)),
-        (99, 0.5, report(["ready"] * 5), 100 * 0.5 / (4 * 5)),
-        (9999, 0.5, report(["busy"]), 120 + (10_000 - 120 * 8) / (20 * 8)),
-        (0, None, None, 120 + 0.25 / 4),
-        (99, 0.5, report(["pending", "draining"]), 120 + 100 * 0.5 / (4 * 20)),
-    ],
-)
-def test_the_predicted_wait(web, outstanding, service, fleet, expected):
-    demand = web.deps.jobs.demand
-    for n in range(outstanding):
-        demand.accepted(str(n), "t")
-    if service:
-        demand.accepted("x", "t")
-        demand.answered("x", service)
-    assert predict(demand.snapshot(), fleet) == pytest.approx(expected)
-
-
-def test_a_hundred_plain_requests_wait_through_a_cold_boot_of_two_minutes(web):
-    for n in range(100):
-        web.deps.admission.check(web.deps.jobs.demand.snapshot(), report([], maximum=1))
-        web.deps.jobs.demand.accepted(str(n), "t")
-
-
-def test_a_wait_beyond_the_limit_is_refused_with_the_time_it_takes_to_come_down(web):
-    demand = web.deps.jobs.demand
-    for n in range(1000):
-        demand.accepted(str(n), "t")
-    demand.accepted("x", "t")
-    demand.answered("x", 4.0)
-    admission = Admission(10, 600)
-    with pytest.raises(UnavailableError) as refused:
-        admission.check(demand.snapshot(), report(["busy"], maximum=1))
-    assert refused.value.retry_after == 1001 - 600
-
-
 def test_the_autoscaler_reads_demand_and_reports_the_fleet_on_the_internal_address_alone(web):
     submit(web)
     assert web.internal.simulate_get("/internal/demand").json["outstanding"] == 1
@@ -353,17 +308,6 @@ def test_withdrawing_an_old_job_leaves_no_negative_count(web):
     demand.accepted("b", "t")
     demand.withdrawn("b")
     assert demand.snapshot().arrivals[-1] == 0
-
-
-def test_an_idle_service_admits_what_one_instance_takes_at_once_however_slow_it_was(web):
-    demand = web.deps.jobs.demand
-    demand.accepted("x", "t")
-    demand.answered("x", 20_000.0)
-    web.deps.admission.check(demand.snapshot(), report([]))
-    for n in range(4):
-        demand.accepted(str(n), "t")
-    with pytest.raises(UnavailableError):
-        web.deps.admission.check(demand.snapshot(), report([]))
 
 
 def test_a_node_never_sweeps_its_own_queue_by_a_stale_listing(web, monkeypatch):

@@ -136,9 +136,9 @@ def test_lines_free_their_slot_however_they_end(make_web):
     assert web.client.simulate_get(place, headers=ndjson, params={"wait": "0"}).text == ""
     web.outputs.script.fail("keys", aws_error("SlowDown", 503))
     assert web.client.simulate_get(place, headers=ndjson).status_code == 503
-    with web.deps.admission.slot():
+    with web.deps.admission.slot("default"):
         assert web.client.simulate_get(place, headers=ndjson).status_code == 200
-    with web.deps.admission.slot():
+    with web.deps.admission.slot("default"):
         pass
 
 

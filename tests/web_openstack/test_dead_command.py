@@ -93,6 +93,7 @@ def test_one_is_queued_again_to_be_worked_alone_and_its_answer_can_be_stored(pla
     (request,) = queued(place)
     assert (request.id, request.suspect, request.data) == ("0198a", True, b"image")
     assert request.deadline == place.clock.now() + DAY
+    assert [message.group for message in place.requests.messages.values()] == ["default"]
     assert place.outputs.objects == {}
     assert place.state.objects == {}
 

@@ -21,6 +21,11 @@ def test_an_image_is_stored_before_its_request_is_queued(web):
     assert web.deps.jobs.demand.snapshot().outstanding == 0
 
 
+def test_a_request_goes_to_the_queue_in_its_tenants_group(web):
+    web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC)
+    assert [message.group for message in web.requests.messages.values()] == ["default"]
+
+
 def test_a_failing_bucket_takes_nothing_in(web):
     web.inputs.script.fail("put", aws_error("SlowDown", 503))
     answer = web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC)
@@ -255,9 +260,9 @@ def test_a_tenant_over_its_rate_is_told_when_to_come_back(make_web):
 
 def test_when_all_slots_are_taken_the_rest_is_refused_at_once(make_web):
     web = make_web(max_waits=1)
-    with web.deps.admission.slot():
+    with web.deps.admission.slot("default"):
         answer = web.client.simulate_post("/v1/images", body=picture(), headers=PNG)
-        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "1")
         assert web.client.simulate_get("/healthz").status_code == 200
 
 
@@ -283,7 +288,7 @@ def test_asking_for_an_answer_is_served_when_every_slot_waits(make_web):
     web.client.simulate_post("/v1/images", body=picture(), headers=ASYNC)
     (request,) = web.taken()
     web.reply(request)
-    with web.deps.admission.slot():
+    with web.deps.admission.slot("default"):
         assert web.client.simulate_get(f"/v1/images/{request.id}", params={"wait": "60"}).status_code == 200
 
 

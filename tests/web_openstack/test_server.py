@@ -44,7 +44,7 @@ def test_health_answers_while_every_slot_waits(make_web, serve):
         until(lambda: len(web.taken()) == 40)
         assert ask(made, "GET", "/healthz")[0] == 200
         status, headers, _ = ask(made, "POST", "/v1/images", picture(), PNG)
-        assert (status, headers["Retry-After"]) == (503, "2")
+        assert (status, headers["Retry-After"]) == (503, "1")
         for request in web.taken():
             web.deps.jobs.settle(web.reply(request))
         assert [done.result()[0] for done in waiting] == [200] * 40

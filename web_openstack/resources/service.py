@@ -11,11 +11,12 @@ from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
 
 from skylens.errors import BadRequestError, MessageError
 from skylens.messages import FleetReport, decode, encode
-from web_openstack.admission import Admission, FleetBoard, predict
+from web_openstack.admission import Admission, FleetBoard
 from web_openstack.demand import DemandCounter
 from web_openstack.door import Door
 from web_openstack.gauge import QueueGauge
 from web_openstack.metrics import WebMetrics
+from web_openstack.outlook import outlook
 
 LONGEST_REPORT = 4 * 1024**2
 
@@ -95,7 +96,7 @@ class Status:
                 "fleet": fleet[0] if fleet else None,
                 "fleet_age": fleet[1] if fleet else None,
                 "queue": {"visible": counts.visible, "in_flight": counts.in_flight} if counts else None,
-                "predicted_wait": predict(demand, self.fleet.fresh()),
+                "predicted_wait": outlook(demand, self.fleet.fresh()).wait,
             }
         )
 
