@@ -6,7 +6,7 @@ from botocore.stub import Stubber
 
 from skylens.aws import Aws
 from skylens.aws_errors import Trouble, classify
-from skylens.queues import SqsQueue
+from skylens.queues import Outgoing, SqsQueue
 
 OPERATIONS = {"delete": "delete_message_batch", "extend": "change_message_visibility_batch"}
 
@@ -113,6 +113,6 @@ def test_a_batch_that_is_too_long_goes_in_halves_and_each_message_hears_of_its_o
     stubber.add_response("send_message_batch", good, entries("a", "b"))
     failed = {"Id": "2", "SenderFault": True, "Code": "InvalidMessageContents", "Message": "no"}
     stubber.add_response("send_message_batch", good | {"Failed": [failed]}, entries("c", "d", "e"))
-    outcomes = queue.send_many(bodies)
+    outcomes = queue.send_many([Outgoing(body) for body in bodies])
     assert outcomes[:4] == [None] * 4
     assert isinstance(outcomes[4], ClientError)
