@@ -33,6 +33,7 @@ from web_openstack.deletion import Deletions
 from web_openstack.gate import Gate
 from web_openstack.housekeeping import SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.identity import identified
+from web_openstack.jobs import OWN
 from web_openstack.keyring import Keyring
 from web_openstack.keys_file import KeysWatch
 from web_openstack.refill import Refill
@@ -114,7 +115,7 @@ def _serve(
     settings: WebSettings, sockets: Mapping[str, socket.socket], notifier: Notifier, stack: contextlib.ExitStack
 ) -> None:
     """Build, start the threads, serve. Stop order: accept no more, wake the waiters, drain, end the threads."""
-    server.allow_files(settings.max_waits, beside=2 * POOL + 64)
+    server.allow_files(settings.max_waits, beside=2 * POOL + OWN + 64)
     aws, clock = Aws(settings.region, pool=POOL), Clock()
     ring = KeysWatch(Path(settings.keys_file), clock).ring if settings.keys_file else None
     s3, queues = aws.s3(), quick_queues(aws)

@@ -1,10 +1,13 @@
 """Small images ride along in their request, and answers that have just come need no bucket."""
 
+import threading
+
 import pytest
 from web_tier import picture
 
 from skylens.errors import UndecodableImageError
 from skylens.fakes import aws_error
+from web_openstack.jobs import OWN
 
 PNG = {"Content-Type": "image/png"}
 ASYNC = PNG | {"Prefer": "respond-async"}
@@ -62,6 +65,22 @@ def test_a_queue_that_fails_is_told_to_the_client(well):
     web.requests.script.fail("send", aws_error("ServiceUnavailable", 503))
     assert post(web, picture()).status_code == 503
     assert web.deps.jobs.demand.outstanding() == 1  # the one before
+
+
+def test_while_many_wait_their_own_threads_store_nothing(well, monkeypatch):
+    web, threads = well(), []
+    put = web.inputs.put
+
+    def noted(*given):
+        threads.append(threading.current_thread().name)
+        put(*given)
+
+    monkeypatch.setattr(web.inputs, "put", noted)
+    for number in range(OWN - 1):
+        web.deps.jobs.demand.accepted(str(number), "another")
+    web.deps.jobs.demand.answered("0")
+    assert [post(web, picture()).status_code for _ in range(2)] == [202, 202]
+    assert [name.startswith("ThreadPoolExecutor") for name in threads] == [False, True]
 
 
 def answered(web, failure=None):

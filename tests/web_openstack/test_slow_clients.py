@@ -109,7 +109,7 @@ def test_at_the_limit_of_connections_a_client_waits_until_slow_ones_lose_their_p
 
 def test_clients_that_read_a_little_now_and_then_lose_their_places(web, serve):
     made, _ = serve(web)
-    hasty(made).adj.socket_options = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)]
+    made.adj.socket_options = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)]
     links = []
     for _ in range(20):
         link = socket.socket()
@@ -127,6 +127,7 @@ def test_clients_that_read_a_little_now_and_then_lose_their_places(web, serve):
         return not [channel for channel in made.active_channels.values() if channel.total_outbufs_len]
 
     until(lambda: len(made.active_channels) == len(links))
+    hasty(made)
     until(all_are_cut)
     for link in links:
         link.close()
