@@ -9,9 +9,12 @@ from typing import TypeAlias
 
 from waitress.adjustments import Adjustments
 
+from skylens import logs
 from skylens.errors import SkylensError
 from web_openstack import framing
 from web_openstack.callers import Caller, Header, Strategy, Tell
+
+log = logs.get(__name__)
 
 REFUSED = "skylens.refused"
 """Where the application finds in a request's environment why it has no body: a SkylensError."""
@@ -33,6 +36,9 @@ class Gate:
             return self._callers.caller(header)
         except SkylensError as error:
             return error
+        except Exception:  # a fault of ours must not end the thread that serves every connection
+            log.exception("gate.broke")
+            return SkylensError()
 
 
 def refusal(verdict: Verdict) -> SkylensError | None:

@@ -162,6 +162,18 @@ def test_a_helper_that_breaks_tells_whoever_waits(tier, port, monkeypatch):
     assert [line["event"] for line in lines if line["log_level"] == "error"] == ["keystone.broke"]
 
 
+@pytest.mark.parametrize("waits", [False, True])
+def test_a_fault_in_a_strategy_is_answered_and_the_server_goes_on(tier, port, monkeypatch, waits):
+    token = tier.keystone.issue("member")
+    if not waits:
+        assert ask(port, "GET", "/v1/status", headers=auth_token(token))[0] == 200
+    monkeypatch.setattr(module.KeystoneTokens, "caller", lambda self, header: 1 / 0)
+    assert ask(port, "POST", "/v1/images", picture(), PNG | auth_token(token))[0] == 500
+    assert ask(port, "GET", "/v1/status", headers=auth_token(token))[0] == 500
+    assert ask(port, "GET", "/healthz")[0] == 200
+    assert len(tier.keystone.asked) == 1
+
+
 def test_a_caller_stays_who_they_were_when_the_headers_came(tier, port):
     """However long the body takes: Keystone's word may be forgotten by then."""
     data, token = picture(), tier.keystone.issue("member")

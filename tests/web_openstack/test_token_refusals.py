@@ -1,6 +1,9 @@
 """Every endpoint over real HTTP, with every kind of token that does not open it, and with those that do."""
 
+import hashlib
+import hmac
 import json
+from base64 import urlsafe_b64encode
 
 import jwt
 import pytest
@@ -26,10 +29,6 @@ def tampered(token):
 
 def signed_by_us(issuer):
     """HS256 with the issuer's public key as its secret, which PyJWT itself would not make."""
-    import hashlib
-    import hmac
-    from base64 import urlsafe_b64encode
-
     signed = f"{part({'alg': 'HS256', 'kid': 'one', 'typ': 'JWT'})}.{part(issuer.claims())}"
     mac = hmac.new(issuer.pem(), signed.encode(), hashlib.sha256).digest()
     return f"{signed}.{urlsafe_b64encode(mac).rstrip(b'=').decode()}"
