@@ -19,7 +19,7 @@ LARGE = 3_000_000
 @pytest.fixture
 def broken(start, tmp_path):
     """``broken(harm, "--max", "2")``: a whole cloud in which something breaks."""
-    return lambda harm, *options: start("--boot", "0.5", *options, command=command(tmp_path, harm))
+    return lambda harm, *options: start("--boot", "0.5", *options, command=command(tmp_path, harm), patience=120)
 
 
 def post(cloud, named):

@@ -80,7 +80,7 @@ def test_up_and_down_by_a_release_under_load_loses_no_image(start, tmp_path, pic
     release.write_text("this")
     command = [sys.executable, str(PROGRAM), str(release), "up"]
     options = ("--max", "2", "--boot", "0.5", "--web", "2", "--set", "scaler.minimum=1")
-    cloud = start(*options, command=command)
+    cloud = start(*options, command=command, patience=120)
     with Load(cloud, pictures[:50], offline) as load:
         await_answers(cloud, load)
         for name in ("newer", "this", "older"):
