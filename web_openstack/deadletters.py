@@ -57,6 +57,7 @@ class DeadLetters:
             request = read(Request, message.body)
         except MessageError as unreadable:
             log.exception("dead.unreadable")
+            self.metrics.dead.inc()
             digest = hashlib.sha256(message.body.encode(errors="replace")).hexdigest()[:12]
             self._keep(f"{PREFIX}{UNREADABLE}{message.sent:.3f}-{digest}", unreadable.detail, message.body)
             return

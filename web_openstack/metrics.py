@@ -28,7 +28,9 @@ class WebMetrics:
             registry=self.registry,
         )
         self.replies = Counter("skylens_web_replies", "Replies taken from the queue", ["kind"], registry=self.registry)
-        self.dead = Counter("skylens_web_dead_letters", "Requests that no worker survived", registry=self.registry)
+        self.dead = Counter(
+            "skylens_web_dead_letters", "Requests that no worker survived or could read", registry=self.registry
+        )
         self.cached = Counter(
             "skylens_web_cached", "Images answered without a worker, as the same ones before", registry=self.registry
         )

@@ -219,6 +219,20 @@ def test_a_worker_starts_with_the_version_before_where_the_active_one_is_broken(
     assert opening(world.models, lambda: world.serving(9)).id == "net@9"
 
 
+def test_a_half_written_pointer_starts_a_worker_with_its_own_and_changes_no_other_wherever_it_was_cut(world):
+    world.want("net@2")
+    whole, own = world.store.objects[active.KEY][0], world.serving(9)
+    for cut in range(len(whole)):
+        world.store.put(active.KEY, whole[:cut], "application/json")
+        assert opening(world.models, lambda: own) is own
+        with pytest.raises(ModelError, match="cannot be read"):
+            world.switch.look()
+        assert world.answer() == 2
+    world.store.put(active.KEY, whole.replace(b"net@2", b"net@3"), "application/json")
+    world.switch.look()
+    assert world.answer() == 3
+
+
 def test_a_worker_that_may_not_read_what_is_active_starts_with_its_own(world):
     world.store.script.fail("get", aws_error("AccessDenied", 403))
     assert opening(world.models, lambda: world.serving(9)).id == "net@9"

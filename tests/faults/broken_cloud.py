@@ -2,17 +2,21 @@
 
 The tiers reach the emulators through fault proxies; ``up`` itself and its tests reach them directly, for they stand for
 AWS and for who looks at it. Some instances never boot, or boot and never work, and tiers may find their disk full.
+
+``broken_cloud.py SECONDS scaler`` is an autoscaler to which silence means something after so many seconds.
 """
 
 import json
 import sys
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
 
 import msgspec
 
+from autoscaler import roster
 from skylens.cli import main, up
 from skylens.local import cloud, environment
 from skylens.local.children import Child
@@ -23,6 +27,8 @@ from skylens.local.probe import Probe
 PROXIES = Path(__file__).with_name("faults_process.py")
 HERE = {"PYTHONPATH": str(PROXIES.parent)}
 """Where the proxies find their modules: children do not look where a program lies."""
+FULL = "import os, sys; from resource import *; setrlimit(RLIMIT_FSIZE, (0, 0)); os.execv(sys.argv[1], sys.argv[1:])"
+"""Becomes a program that can write to no file: EFBIG in the place of ENOSPC, and nobody has to be root."""
 IDLE = "import signal, threading; signal.signal(signal.SIGTERM, signal.SIG_DFL); threading.Event().wait()"
 """A machine that is on, on which nothing runs."""
 T = TypeVar("T")
@@ -34,8 +40,10 @@ class Harm(msgspec.Struct, frozen=True, kw_only=True):
     never_boot: tuple[int, ...] = ()
     never_work: tuple[int, ...] = ()
     """These run, and nobody ever hears of them."""
-    full_disk: str = ""
-    """A folder without a free byte, for the tiers' temporary files; empty for none."""
+    grace: float = roster.GRACE
+    """Seconds of listening before a missing ``ready`` means anything to the autoscaler."""
+    full_disk: bool = False
+    """No tier can write a byte to any file: not to a temporary one, and not to its log."""
 
 
 class BrokenEmulators(Emulators):
@@ -71,6 +79,11 @@ class BrokenCloud(LocalCloud):
     def __init__(self, *arguments: object, **options: object) -> None:
         super().__init__(*arguments, **options)
         self._launched: list[str] = []
+        programs = dict(self.options.programs)
+        programs["scaler"] = [sys.executable, __file__, str(self.harm.grace), "scaler"]
+        if self.harm.full_disk:
+            programs = {tier: [sys.executable, "-c", FULL, *program] for tier, program in programs.items()}
+        self.options = replace(self.options, programs=programs)
 
     def _start_child(self, *arguments: object) -> Child:
         return self._as_tier(partial(super()._start_child, *arguments))
@@ -88,17 +101,18 @@ class BrokenCloud(LocalCloud):
 
     def _as_tier(self, start: Callable[[], T]) -> T:
         """What ``start`` makes, in the environment that a tier gets here."""
-        before = self.environment, self._base
+        before = self.environment
         self.environment = dict(self._emulators.variables())
-        if self.harm.full_disk:
-            self._base = {**self._base, "TMPDIR": self.harm.full_disk}
         try:
             return start()
         finally:
-            self.environment, self._base = before
+            self.environment = before
 
 
 def run(arguments: Sequence[str]) -> int:
+    if arguments[1] == "scaler":
+        roster.GRACE = float(arguments[0])
+        return main(arguments[1:])
     BrokenCloud.harm = msgspec.json.decode(Path(arguments[0]).read_bytes(), type=Harm)
     cloud.Emulators = BrokenEmulators
     up.LocalCloud = BrokenCloud

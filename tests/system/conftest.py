@@ -37,9 +37,8 @@ def start(tmp_path):
     def begin(*arguments, **options):
         folder = tmp_path / f"cloud-{len(running)}"
         folder.mkdir()
-        cloud = Cloud(folder, *arguments, **options)
-        running.append(cloud)
-        return cloud.__enter__()
+        running.append(Cloud(folder, *arguments, **options).__enter__())
+        return running[-1]
 
     yield begin
     for cloud in running:

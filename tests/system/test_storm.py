@@ -147,7 +147,7 @@ def check(cloud, answers, figures, fleet):
 @pytest.fixture
 def broken(start, tmp_path):
     """A whole cloud behind fault proxies."""
-    return start("--max", str(MAXIMUM), "--boot", "1", "--web", "2", command=command(tmp_path))
+    return start("--max", str(MAXIMUM), "--boot", "1", "--web", "2", command=command(tmp_path), patience=120)
 
 
 @pytest.mark.system

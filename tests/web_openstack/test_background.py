@@ -96,6 +96,17 @@ def test_the_client_of_a_dead_letter_is_told_and_the_letter_is_kept(web):
     assert list(web.state.objects) == [f"dead/default/{request.id}"]
 
 
+def test_dead_letters_are_counted_for_an_alarm_but_not_those_that_were_answered(web):
+    dead, counted = dead_letters(web), "skylens_web_dead_letters_total"
+    answered = submit(web)
+    web.reply(answered)
+    assert dead.metrics.registry.get_sample_value(counted) == 0
+    for body in (encode(answered), encode(submit(web)), b'{"v": 7}'):
+        dead.queue.send(body)
+    dead.poll()
+    assert dead.metrics.registry.get_sample_value(counted) == 2
+
+
 def test_a_dead_letter_never_overwrites_an_answer(web):
     request = submit(web)
     reply = web.reply(request)
