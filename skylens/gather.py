@@ -16,7 +16,8 @@ class _Party(Generic[T]):
     items: list[T] = field(default_factory=list)
     weight: int = 0
     full: threading.Event = field(default_factory=threading.Event)
-    over: threading.Event = field(default_factory=threading.Event)
+    over: threading.Lock = field(default_factory=threading.Lock)
+    """Held by its leader until the call is over. Those who joined pass it one by one, and do not wake all at once."""
     failures: Sequence[Exception | None] = ()
 
 
@@ -51,6 +52,7 @@ class Gather(Generic[T]):
                 if party is not None:
                     party.full.set()  # by its weight
                 party = self._open = _Party()
+                party.over.acquire()
             place = len(party.items)
             party.items.append(item)
             party.weight += weight
@@ -60,7 +62,8 @@ class Gather(Generic[T]):
         if leads:
             self._lead(party)
         else:
-            party.over.wait()
+            with party.over:
+                pass
         failure = party.failures[place]
         if failure is not None:
             raise failure
@@ -79,7 +82,7 @@ class Gather(Generic[T]):
             party.failures = [RuntimeError("the thread that called for all was ended")] * len(party.items)
             raise
         finally:
-            party.over.set()
+            party.over.release()
 
     def _wait(self, party: _Party[T]) -> None:
         """Until the party is full, nobody else is expected, or ``linger`` is over; looks a few times."""
