@@ -1,5 +1,6 @@
 """Prepares images and gathers those that arrive at about the same time into one call of the model."""
 
+import math
 import queue
 import threading
 import time
@@ -11,13 +12,20 @@ from app_aws.engine import Array
 Prepare = Callable[[], Array]
 _Job = tuple[Prepare, "Future[Array]"]
 _Ready = tuple[Array, "Future[Array]"]
+_ROW, _ROW_SECONDS = 4, 0.05
+"""Most images that a thread prepares in a row before it infers them, and most seconds that inferring them may take.
+
+So decoder and model each find their code and data in the processor's caches. But nobody else takes over what is in a
+row: with a slow model, another thread could be idle meanwhile.
+"""
 
 
 class Batcher:
     """Each thread takes what waits, up to ``size`` images or ``wait_ms`` after the first, prepares and infers it.
 
     An image is prepared by the thread that infers it: between the two nobody has to be woken, and no more images are
-    decoded at once than there are threads.
+    decoded at once than there are threads. With a quick model, what waits is taken some at a time even where a batch
+    is a single image.
 
     Threads ``batcher-N``: owned by the worker, daemons, one batch at a time each; ``stop`` lets them finish what was
     submitted before. If one dies, the images it held are never answered: their leases run out with the worker, which
@@ -25,10 +33,18 @@ class Batcher:
     """
 
     def __init__(
-        self, infer: Callable[[Sequence[Array]], Array], size: int, wait_ms: float, *, threads: int = 1
+        self,
+        infer: Callable[[Sequence[Array]], Array],
+        size: int,
+        wait_ms: float,
+        *,
+        threads: int = 1,
+        ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``threads``: images prepared, and model calls made, at once; one for each core."""
-        self._infer, self._size, self._wait = infer, size, wait_ms / 1000
+        """``threads``: images prepared, and model calls made, at once; one for each core. ``ticks``: seconds."""
+        self._infer, self._size, self._wait, self._ticks = infer, size, wait_ms / 1000, ticks
+        self._took = math.inf
+        """Seconds an image that the last call of the model took, of whichever thread."""
         # Not a SimpleQueue: its get(timeout) may wait for ever when another thread takes the item that woke it.
         self._jobs: queue.Queue[_Job | None] = queue.Queue()
         self.threads = [
@@ -55,29 +71,30 @@ class Batcher:
 
     def _run(self) -> None:
         while (first := self._jobs.get()) is not None:
-            batch, ended = self._gather(first)
-            self._resolve(batch)
+            row, ended = self._gather(first)
+            for start in range(0, len(row), self._size):
+                self._resolve(row[start : start + self._size])
             if ended:
                 return
 
     def _gather(self, first: _Job) -> tuple[list[_Ready], bool]:
-        """A batch that starts with ``first``, each prepared as it is taken, and whether the end came behind it."""
-        until = time.monotonic() + self._wait
-        batch = _prepared(first)
-        while len(batch) < self._size:
+        """A row that starts with ``first``, each prepared as it is taken, and whether the end came behind it."""
+        until = self._ticks() + self._wait
+        row, most = _prepared(first), max(self._size, min(_ROW, int(_ROW_SECONDS / self._took)))
+        while len(row) < most:
+            patience = until - self._ticks() if len(row) < self._size else 0.0
             try:
-                job = self._jobs.get(timeout=max(0.0, until - time.monotonic()))
+                job = self._jobs.get(timeout=max(0.0, patience))
             except queue.Empty:
                 break
             if job is None:
-                return batch, True
-            batch += _prepared(job)
-        return batch, False
+                return row, True
+            row += _prepared(job)
+        return row, False
 
     def _resolve(self, batch: list[_Ready]) -> None:
         """Infer; when that fails, each image by itself, so that a bad one does not fail its neighbours."""
-        if not batch:
-            return
+        began = self._ticks()
         try:
             found = self._infer([image for image, _ in batch])
         except Exception as error:  # noqa: BLE001 - goes to whoever submitted the image
@@ -87,6 +104,7 @@ class Batcher:
                 for job in batch:
                     self._resolve([job])
             return
+        self._took = max((self._ticks() - began) / len(batch), 1e-6)
         for (_, future), probabilities in zip(batch, found, strict=True):
             future.set_result(probabilities)
 

@@ -4,6 +4,7 @@ import threading
 
 import numpy as np
 import pytest
+from parts import until
 
 from app_aws.batcher import Batcher
 from skylens.errors import UndecodableImageError
@@ -40,15 +41,16 @@ class Model:
 def running():
     started = []
 
-    def run(model, size=8, wait_ms=0.0, threads=1):
-        batcher = Batcher(model, size, wait_ms, threads=threads)
+    def run(model, size=8, wait_ms=0.0, **options):
+        batcher = Batcher(model, size, wait_ms, **options)
         batcher.start()
         started.append((batcher, model))
         return batcher
 
     yield run
     for batcher, model in started:
-        model.release.set()
+        if isinstance(model, Model):
+            model.release.set()
         batcher.stop(10)
         assert not any(thread.is_alive() for thread in batcher.threads)
 
@@ -136,6 +138,31 @@ def test_no_more_images_are_prepared_at_once_than_there_are_threads(running):
     go.set()
     for future in futures:
         future.result(10)
+
+
+@pytest.mark.parametrize(("seconds", "rows"), [(0.01, [4, 2]), (0.02, [2, 2, 2]), (0.1, [1] * 6)])
+def test_a_quick_model_has_some_images_prepared_before_the_first_is_inferred(running, seconds, rows):
+    """And a slow one has not, so that no image waits for another while a thread is idle."""
+    now, events, held = [0.0], [], threading.Event()
+
+    def infer(batch):
+        events.append("infer")
+        now[0] += seconds
+        assert held.wait(10)
+        return np.stack(batch)
+
+    def prepare():
+        events.append("prepare")
+        return np.zeros(1, np.float32)
+
+    batcher = running(infer, size=1, ticks=lambda: now[0])
+    first = batcher.submit(ready(0))
+    until(lambda: events)
+    futures = [batcher.submit(prepare) for _ in range(6)]
+    held.set()
+    for future in (first, *futures):
+        future.result(10)
+    assert events == ["infer", *(event for row in rows for event in ["prepare"] * row + ["infer"] * row)]
 
 
 def test_an_image_is_inferred_by_the_thread_that_prepared_it():

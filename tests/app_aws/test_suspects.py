@@ -18,9 +18,9 @@ from skylens.messages import Request, encode, read
 from skylens.queues import Received
 
 
-def body(name, *, suspect=False):
+def body(name, *, suspect=False, data=b""):
     return encode(
-        Request(id=name, key=name, digest="", reply_to="r", received=0.0, deadline=1.0, suspect=suspect)
+        Request(id=name, key=name, digest="", reply_to="r", received=0.0, deadline=1.0, suspect=suspect, data=data)
     ).decode()
 
 
@@ -251,6 +251,14 @@ def test_suspects_are_those_received_before_or_marked():
     oldest, odd = received("not json", 3), received("not json")
     assert split([new, told, old, odd, oldest]) == ([new, odd], [oldest, old, told])
     assert split([]) == ([], [])
+
+
+def test_a_mark_is_seen_before_and_behind_an_image_that_rides_along():
+    whole = body("a", data=bytes(40_000), suspect=True)
+    fields = whole.strip("{}").split(",")
+    behind = "{" + ",".join(sorted(fields, key=lambda one: "suspect" in one)) + "}"
+    assert whole.index("suspect") < whole.index("AAAA") < behind.index("suspect")
+    assert split([received(whole), received(behind)])[0] == []
 
 
 def test_a_mark_keeps_what_a_newer_version_wrote():
