@@ -47,7 +47,8 @@ class Aws:
         return self._session
 
     def s3(self) -> "S3Client":
-        return self._session.client("s3", config=self._config(read=20))
+        """Also presigned URLs are signed by version 4: version 2, still botocore's default, leaves the length out."""
+        return self._session.client("s3", config=self._config(read=20).merge(Config(signature_version="s3v4")))
 
     def sqs(self) -> "SQSClient":
         return self._session.client("sqs", config=self._config(read=10))

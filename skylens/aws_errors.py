@@ -172,6 +172,11 @@ def is_exists(error: BaseException) -> bool:
     return classify(error) is Trouble.EXISTS
 
 
+def is_empty(error: ClientError) -> bool:
+    """The first bytes were asked for of an object that has none."""
+    return error.response["Error"]["Code"] == "InvalidRange"
+
+
 def is_spent(error: ClientError) -> bool:
     """A delivery can no longer be deleted or extended: expired, deleted meanwhile, or hidden for SQS's 12 hours."""
     text = error.response["Error"]["Message"]

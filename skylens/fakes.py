@@ -17,7 +17,7 @@ from skylens.cloudwatch import Cpu
 from skylens.groups import WAITING, GroupView
 from skylens.instances import ALIVE, ANYWHERE, Instance, Place
 from skylens.queues import Counts, Outgoing, Received
-from skylens.store import Object
+from skylens.store import Invitation, Object, Wanted
 
 NOISY, NOISY_SHARE = 30, 0.1
 """A group with so many messages in flight, and more than such a share of all, is passed over for the others: SQS's
@@ -215,6 +215,14 @@ class FakeStore:
     def size(self, key: str) -> int | None:
         self.script.called("size", key)
         return len(self.objects[key][0]) if key in self.objects else None
+
+    def start(self, key: str, most: int) -> bytes | None:
+        self.script.called("start", key, most)
+        return self.objects[key][0][:most] if key in self.objects else None
+
+    def invite(self, key: str, wanted: Wanted, seconds: int) -> Invitation:
+        self.script.called("invite", key, wanted, seconds)
+        return Invitation(f"https://s3.example/{key}", {"Content-Type": wanted.content_type})
 
     def copy(self, source: str, key: str) -> bool:
         self.script.called("copy", source, key)

@@ -1,5 +1,6 @@
 """One S3 bucket as the tiers use it, behind a narrow protocol."""
 
+import base64
 from collections.abc import Iterator
 from email.utils import parsedate_to_datetime
 from typing import TYPE_CHECKING, NamedTuple, Protocol
@@ -7,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 from botocore.exceptions import ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
-from skylens.aws_errors import is_exists, is_gone
+from skylens.aws_errors import is_empty, is_exists, is_gone
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -19,6 +20,21 @@ class Object(NamedTuple):
     data: bytes
     etag: str
     age: float
+
+
+class Wanted(NamedTuple):
+    """What is to be stored: media type, bytes, SHA-256 of them (raw)."""
+
+    content_type: str
+    size: int
+    sha256: bytes
+
+
+class Invitation(NamedTuple):
+    """A presigned ``PUT``: it needs exactly these headers."""
+
+    url: str
+    headers: dict[str, str]
 
 
 class Store(Protocol):
@@ -36,6 +52,14 @@ class Store(Protocol):
 
     def size(self, key: str) -> int | None:
         """Bytes of the object, or None when there is none."""
+        ...
+
+    def start(self, key: str, most: int) -> bytes | None:
+        """The object's first bytes, at most so many, or None when there is none."""
+        ...
+
+    def invite(self, key: str, wanted: Wanted, seconds: int) -> Invitation:
+        """Let anybody who has it store that object, and no other, for so long. Asks nobody."""
         ...
 
     def copy(self, source: str, key: str) -> bool:
@@ -90,6 +114,30 @@ class S3Store:
         # A listing, not HEAD: HEAD's bare 404 does not tell a missing object from a missing bucket.
         page = self._client.list_objects_v2(Bucket=self.bucket, Prefix=key, MaxKeys=1)
         return next((entry["Size"] for entry in page.get("Contents", []) if entry["Key"] == key), None)
+
+    def start(self, key: str, most: int) -> bytes | None:
+        try:
+            return self._client.get_object(Bucket=self.bucket, Key=key, Range=f"bytes=0-{most - 1}")["Body"].read()
+        except ClientError as error:
+            if is_gone(error):
+                return None
+            if is_empty(error):
+                return b""
+            raise
+        except HTTPError as error:  # as in ``get``
+            raise HTTPClientError(error=error) from error
+
+    def invite(self, key: str, wanted: Wanted, seconds: int) -> Invitation:
+        digest = base64.b64encode(wanted.sha256).decode()
+        named = {"Bucket": self.bucket, "Key": key, "ContentType": wanted.content_type}
+        url = self._client.generate_presigned_url(
+            "put_object",
+            Params={**named, "ContentLength": wanted.size, "ChecksumSHA256": digest},
+            ExpiresIn=seconds,
+            HttpMethod="PUT",
+        )
+        headers = {"Content-Type": wanted.content_type, "Content-Length": str(wanted.size)}
+        return Invitation(url, headers | {"x-amz-checksum-sha256": digest})
 
     def copy(self, source: str, key: str) -> bool:
         try:

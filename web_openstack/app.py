@@ -25,6 +25,7 @@ from web_openstack.canonical import Canonical
 from web_openstack.deleted import Deleted
 from web_openstack.deletion import Deletion
 from web_openstack.demand import DemandCounter
+from web_openstack.direct import Direct
 from web_openstack.door import Door
 from web_openstack.fair_admission import FairAdmission
 from web_openstack.gauge import QueueGauge
@@ -38,6 +39,7 @@ from web_openstack.resources.batches import BatchById, BatchList
 from web_openstack.resources.images import ImageById, Images
 from web_openstack.resources.page import Page
 from web_openstack.resources.plain import PlainDoor
+from web_openstack.resources.uploads import UploadList
 from web_openstack.result_cache import ResultCache
 from web_openstack.tenant_limits import TenantLimits
 from web_openstack.turns import Turns
@@ -156,11 +158,14 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
     uploads = Uploads(s.max_image_bytes, s.max_pixels)
     waits = Waits(s.wait_seconds, s.max_wait_seconds)
     batches = Batches(deps.state, deps.jobs, s.max_batch)
+    stored = Direct(deps.jobs.inputs, deps.jobs, uploads)
     callbacks = Callbacks(deps.hooks, signature.keys(s.webhook_secrets), Rules.of(s))
     app = _bare(deps, deps.audit)
     plain = PlainDoor(door, uploads, deps.jobs, s.plain_wait_seconds)
-    app.add_route("/v1/images", Images(door, uploads, deps.jobs, Idempotency(deps.state, deps.jobs), waits, callbacks))
+    idempotency = Idempotency(deps.state, deps.jobs)
+    app.add_route("/v1/images", Images(door, uploads, deps.jobs, idempotency, waits, callbacks, stored))
     app.add_route("/v1/images/{job}", ImageById(door, deps.jobs, waits, Deletion(deps.jobs, deps.state)))
+    app.add_route("/v1/uploads", UploadList(door, stored))
     app.add_route("/v1/batches", BatchList(door, uploads, batches, callbacks))
     app.add_route("/v1/batches/{batch}", BatchById(door, batches, waits))
     app.add_route("/v1/status", service.Status(door, demand, deps.fleet, deps.gauge))

@@ -55,6 +55,11 @@ def top(req: falcon.Request) -> int:
     return int(value)
 
 
+def media(req: falcon.Request) -> str:
+    """The body's media type, in small letters and without parameters; empty when it is not said."""
+    return (req.content_type or "").partition(";")[0].strip().lower()
+
+
 def trace(req: falcon.Request) -> str:
     """The W3C ``traceparent``, or nothing when it is absent or malformed (the specification says: ignore it)."""
     value = (req.get_header("traceparent") or "").strip()

@@ -5,6 +5,7 @@ chunks of PNG (W3C PNG 3), the segments of JPEG (ITU-T T.81 annex B) and the RIF
 """
 
 import struct
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from skylens.errors import SkylensError, TooLargeError, UndecodableImageError, UnsupportedImageError
@@ -37,6 +38,22 @@ def check(data: bytes, max_pixels: int) -> Header:
         header = _read(data)
     except (struct.error, IndexError):
         raise UndecodableImageError("the image ends inside its header") from None
+    return _bounded(header, max_pixels)
+
+
+def peek(start: bytes, size: int, max_pixels: int) -> Header:
+    """The header of an image of ``size`` bytes of which only the first ones are at hand. Raises as ``check`` does.
+
+    Whether the image is whole cannot be seen from them.
+    """
+    try:
+        header = _peek(start, size)
+    except (struct.error, IndexError):
+        raise UndecodableImageError(f"the image has no header in its first {len(start):,} bytes") from None
+    return _bounded(header, max_pixels)
+
+
+def _bounded(header: Header, max_pixels: int) -> Header:
     if header.width < 1 or header.height < 1:
         raise UndecodableImageError(f"the image's header says {header.width} x {header.height} pixels")
     if header.width * header.height > max_pixels:
@@ -52,8 +69,19 @@ def _read(data: bytes) -> Header:
     if data.startswith(b"\xff\xd8\xff"):
         return _jpeg(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _webp(data)
+        return _webp(data, len(data))
     raise _unsupported(data)
+
+
+def _peek(start: bytes, size: int) -> Header:
+    if start.startswith(_PNG_MAGIC):
+        return _ihdr(start)
+    if start.startswith(b"\xff\xd8\xff"):
+        frames = (_frame(start, position) for marker, position in _segments(start) if marker in _JPEG_SIZES)
+        return _framed(next(frames, None))
+    if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
+        return _webp(start, size)
+    raise _unsupported(start)
 
 
 def _unsupported(data: bytes) -> SkylensError:
@@ -64,10 +92,15 @@ def _unsupported(data: bytes) -> SkylensError:
     return UnsupportedImageError("the bytes are not a PNG, JPEG or WebP image")
 
 
-def _png(data: bytes) -> Header:
+def _ihdr(data: bytes) -> Header:
     length, name, width, height = struct.unpack_from(">I4sII", data, 8)
     if name != b"IHDR" or length != 13:  # noqa: PLR2004 - IHDR's fixed length
         raise UndecodableImageError("the PNG does not begin with its IHDR chunk")
+    return Header(PNG, width, height)
+
+
+def _png(data: bytes) -> Header:
+    header = _ihdr(data)
     position, pixels = 8, False
     while True:
         if position + 12 > len(data):
@@ -80,38 +113,53 @@ def _png(data: bytes) -> Header:
             break
     if not pixels:
         raise UndecodableImageError("the PNG has no pixels: its IDAT chunk is missing")
-    return Header(PNG, width, height)
+    return header
 
 
-def _jpeg(data: bytes) -> Header:
-    position, size = 2, None
-    while True:
+def _segments(data: bytes) -> Iterator[tuple[int, int]]:
+    """Marker and position, just past the marker, of each segment up to the pixels."""
+    position, marker = 2, 0
+    while marker != _START_OF_SCAN:
         while data[position] == 0xFF and data[position + 1] == 0xFF:  # noqa: PLR2004 - fill bytes
             position += 1
         lead, marker = data[position], data[position + 1]
         if lead != 0xFF:  # noqa: PLR2004 - every marker's first byte
             raise UndecodableImageError(f"the JPEG is damaged at byte {position}")
         position += 2
-        if marker in _JPEG_BARE:
-            continue
-        (length,) = struct.unpack_from(">H", data, position)
+        if marker not in _JPEG_BARE:
+            yield marker, position
+            (length,) = struct.unpack_from(">H", data, position)
+            position += length
+
+
+def _frame(data: bytes, position: int) -> Header:
+    height, width = struct.unpack_from(">HH", data, position + 3)
+    return Header(JPEG, width, height)
+
+
+def _jpeg(data: bytes) -> Header:
+    size, pixels = None, 0
+    for marker, position in _segments(data):
         if marker in _JPEG_SIZES:
-            height, width = struct.unpack_from(">HH", data, position + 3)
-            size = Header(JPEG, width, height)
-        position += length
-        if marker == _START_OF_SCAN:
-            break
-    if size is None:
-        raise UndecodableImageError("the JPEG has no frame header")
-    if data.rfind(_END_OF_IMAGE, position) < 0:
+            size = _frame(data, position)
+        pixels = position
+    header = _framed(size)
+    (length,) = struct.unpack_from(">H", data, pixels)
+    if data.rfind(_END_OF_IMAGE, pixels + length) < 0:
         raise UndecodableImageError("the JPEG is cut short: its end marker is missing")
-    return size
+    return header
 
 
-def _webp(data: bytes) -> Header:
+def _framed(header: Header | None) -> Header:
+    if header is None:
+        raise UndecodableImageError("the JPEG has no frame header")
+    return header
+
+
+def _webp(data: bytes, size: int) -> Header:
     (length,) = struct.unpack_from("<I", data, 4)
-    if length + 8 > len(data):
-        raise UndecodableImageError(f"the WebP is cut short: {len(data)} of {length + 8} bytes")
+    if length + 8 > size:
+        raise UndecodableImageError(f"the WebP is cut short: {size} of {length + 8} bytes")
     if len(data) < 30:  # noqa: PLR2004 - the shortest header that holds a size
         raise UndecodableImageError("the WebP ends inside its header")
     form = data[12:16]

@@ -136,22 +136,25 @@ class Jobs:
             raise
         self.storing_well.set()
 
-    def submit_stored(self, key: str, *, tenant: str, top: int, trace: str = "") -> str:
+    def submit_stored(
+        self, key: str, *, tenant: str, top: int, trace: str = "", job: str = "", digest: str = "", name: str = ""
+    ) -> str:
         """Take in an image that lies in the input bucket already: copied there, so that the original may go.
 
-        The worker looks at its bytes. Raises UnknownJobError when there is no such object, TooLargeError,
+        The worker looks at its bytes, and compares their ``digest`` where it is known. ``job``: as of ``submit``;
+        ``name``: by default the key's last part. Raises UnknownJobError when there is no such object, TooLargeError,
         UnavailableError.
         """
         if not key.startswith(f"{tenant}/"):
             raise UnknownJobError(f"key {key[:200]!r} is outside {tenant}/")
-        job = self.new_id()
+        job = job or self.new_id()
         with self._taking_in(job, tenant):
             size = self.inputs.size(key)
             if size is not None and size > self.largest:
                 raise TooLargeError(f"object {key[:200]!r} has {size:,} bytes; at most {self.largest:,} are taken")
             if size is None or not self.inputs.copy(key, f"{tenant}/{job}"):
                 raise UnknownJobError(f"no object {key[:200]!r} in the input bucket")
-            self._send(job, f"{tenant}/{job}", clean_name(key), "", tenant, top, trace)()
+            self._send(job, f"{tenant}/{job}", name or clean_name(key), digest, tenant, top, trace)()
         return job
 
     @contextmanager

@@ -76,3 +76,12 @@ def test_an_object_ages_by_the_stores_own_clock_and_is_young_again_when_rewritte
     old = until(lambda: (age := store.get("k").age) >= 2 and age)
     store.put("k", b"y", "text/plain")
     assert store.get("k").age < old
+
+
+def test_the_first_bytes_of_an_object_are_read_alone(store):
+    store.put("a", b"0123456789", "text/plain")
+    store.put("empty", b"", "text/plain")
+    assert store.start("a", 4) == b"0123"
+    assert store.start("a", 100) == b"0123456789"
+    assert store.start("empty", 4) == b""
+    assert store.start("missing", 4) is None

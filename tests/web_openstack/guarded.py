@@ -7,9 +7,12 @@ from keyed import ask, header
 from web_tier import multipart, picture
 
 BODY, FORM = multipart(("file", "a.png", picture()))
+ANNOUNCED = {"content_type": "image/png", "size": 5, "sha256": "0" * 64}
+BODIES = {"/v1/uploads": (json.dumps(ANNOUNCED), {"Content-Type": "application/json"})}
 OPEN, ANY = "open", "any"
 ENDPOINTS = {
     ("POST", "/v1/images"): "submit",
+    ("POST", "/v1/uploads"): "submit",
     ("GET", "/v1/images/{job}"): "read",
     ("DELETE", "/v1/images/{job}"): "delete",
     ("POST", "/v1/batches"): "submit",
@@ -43,7 +46,7 @@ class Site:
         path = route
         for name, value in self.named.items():
             path = path.replace(name, value)
-        body, kind = (BODY, FORM) if method == "POST" else (None, {})
+        body, kind = BODIES.get(route, (BODY, FORM)) if method == "POST" else (None, {})
         with structlog.testing.capture_logs() as lines:
             answer = ask(
                 self.port,

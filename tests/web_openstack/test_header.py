@@ -44,6 +44,27 @@ def test_an_animated_one_is_read_like_any_other(kind):
     assert header.check(out.getvalue(), MANY)[1:] == (8, 5)
 
 
+@pytest.mark.parametrize(("kind", "mode", "options"), CASES)
+def test_the_first_bytes_tell_the_same_as_the_whole(kind, mode, options):
+    whole = picture(kind, (257, 130), mode, **options)
+    assert header.peek(whole[:1000], len(whole), MANY) == header.check(whole, MANY)
+    with pytest.raises(TooLargeError):
+        header.peek(whole[:1000], len(whole), 257 * 130 - 1)
+
+
+def test_a_jpeg_whose_header_is_far_behind_is_refused_by_its_first_bytes():
+    whole = picture("JPEG", (40, 30), exif=b"Exif\0\0" + bytes(60_000))
+    assert header.peek(whole[:61_000], len(whole), MANY)[1:] == (40, 30)
+    with pytest.raises(UndecodableImageError, match="no header in its first 1,000 bytes"):
+        header.peek(whole[:1000], len(whole), MANY)
+
+
+@given(st.binary(max_size=60), st.sampled_from([b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\0\0\0\0WEBP", b""]))
+def test_first_bytes_of_anything_raise_nothing_but_its_own_errors(tail, magic):
+    with contextlib.suppress(SkylensError):
+        header.peek(magic + tail, 1000, MANY)
+
+
 def test_a_jpeg_with_a_thumbnail_inside_is_measured_by_its_own_frame():
     exif = b"Exif\0\0" + picture("JPEG", (2, 2))
     assert header.check(picture("JPEG", (40, 30), exif=exif), MANY)[1:] == (40, 30)

@@ -52,7 +52,7 @@ class BatchList:
         resp.data = encode({"id": batch.id, "total": len(jobs), "jobs": jobs})
 
     def _make(self, req: falcon.Request, order: Order) -> Batch:
-        kind = (req.content_type or "").partition(";")[0].strip().lower()
+        kind = asked.media(req)
         if kind == "multipart/form-data":
             return self.batches.of_parts(self.uploads.each(req), order)
         if kind != falcon.MEDIA_JSON:

@@ -7,8 +7,9 @@ import falcon
 from skylens import logs
 from skylens.errors import UnavailableError
 from skylens.messages import Reply, encode
-from web_openstack import asked, problems
+from web_openstack import asked, direct, problems
 from web_openstack.deletion import Deletion
+from web_openstack.direct import Direct
 from web_openstack.door import Door
 from web_openstack.idempotency import Idempotency
 from web_openstack.jobs import Jobs
@@ -45,12 +46,14 @@ class Images:
     idempotency: Idempotency
     waits: asked.Waits
     callbacks: Callbacks
+    direct: Direct
 
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
-        with self.door.admit(req) as tenant:
+        is_upload = asked.media(req) == falcon.MEDIA_JSON  # counted against the tenant's limits when it was invited
+        with self.door.admit_many(req) if is_upload else self.door.admit(req) as tenant:
             top, callback = asked.top(req), self.callbacks.asked(req, tenant, "image")
             wait = 0.0 if callback else self.waits.preferred(req, resp)
-            job = self._submit(req, tenant, top, callback)
+            job = (self._of_upload if is_upload else self._submit)(req, tenant, top, callback)
             req.context.job = job
             answer(resp, job, self._await(req, job, tenant, wait) if wait else None)
 
@@ -60,6 +63,10 @@ class Images:
             return self.jobs.find(job, tenant, wait, asked.gone(req))
         except UnavailableError:
             return None
+
+    def _of_upload(self, req: falcon.Request, tenant: str, top: int, callback: Callback | None) -> str:
+        submitted = direct.read(direct.Submitted, req.bounded_stream)
+        return self.direct.submit(submitted, tenant=tenant, top=top, trace=asked.trace(req), callback=callback)
 
     def _submit(self, req: falcon.Request, tenant: str, top: int, callback: Callback | None) -> str:
         image = self.uploads.one(req).image

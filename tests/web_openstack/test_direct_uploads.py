@@ -1,0 +1,235 @@
+"""Direct uploads: invited for one image alone, looked at before they are taken in, one job each, below their tenant."""
+
+import hashlib
+import json
+
+import pytest
+from deletions import delete
+from hooked import SETTING, TOLD, Receiver, courier, turns
+from web_tier import picture
+
+from skylens.fakes import aws_error
+from skylens.store import Wanted
+from web_openstack.direct import LONGEST, SECONDS
+
+JSON = {"Content-Type": "application/json"}
+ASYNC = JSON | {"Prefer": "respond-async"}
+DATA = picture(size=(40, 30))
+DIGEST = hashlib.sha256(DATA).hexdigest()
+GOOD = {"content_type": "image/png", "size": len(DATA), "sha256": DIGEST}
+
+
+def announce(web, headers=None, **changes):
+    return web.client.simulate_post("/v1/uploads", body=json.dumps(GOOD | changes), headers=JSON | (headers or {}))
+
+
+def stored(web, data=DATA, tenant="default", headers=None):
+    """An upload as its client has stored it; its id."""
+    name = announce(web, headers).json["id"]
+    web.inputs.put(f"{tenant}/uploads/{name}", data, "image/png")
+    return name
+
+
+def submit(web, upload, headers=None, **fields):
+    body = json.dumps({"upload": upload} | fields)
+    return web.client.simulate_post("/v1/images?top=3", body=body, headers=ASYNC | (headers or {}))
+
+
+def test_an_invitation_is_for_one_image_below_the_tenant_and_ends_soon(web):
+    made = announce(web)
+    assert (made.status_code, made.headers["Cache-Control"]) == (201, "no-store")
+    name = made.json["id"]
+    assert name.endswith(f".{DIGEST}")
+    assert (made.json["method"], made.json["expires"]) == ("PUT", "2023-11-14T22:28:20Z")
+    ((_, (key, wanted, seconds)),) = [call for call in web.inputs.script.calls if call[0] == "invite"]
+    assert key == f"default/uploads/{name}"
+    assert made.json["url"].endswith(key)
+    assert wanted == Wanted("image/png", len(DATA), bytes.fromhex(DIGEST))
+    assert seconds == SECONDS
+    assert (web.inputs.objects, web.state.objects, web.taken()) == ({}, {}, [])
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "said"),
+    [
+        ({"content_type": "image/gif"}, 400, "image/png, image/jpeg, image/webp"),
+        ({"content_type": "image/png; a=b"}, 400, "content_type"),
+        ({"size": 0}, 400, "at least 1"),
+        ({"size": -1}, 400, "at least 1"),
+        ({"size": 16 * 2**20 + 1}, 413, "16,777,216"),
+        ({"size": "5"}, 400, "size"),
+        ({"size": 1.5}, 400, "size"),
+        ({"sha256": DIGEST.upper()}, 400, "64 hexadecimal digits"),
+        ({"sha256": DIGEST[:-1]}, 400, "64 hexadecimal digits"),
+        ({"sha256": f"../{DIGEST[3:]}"}, 400, "64 hexadecimal digits"),
+        ({"key": "other/1"}, 400, "key"),
+        ({"sha256": "a" * LONGEST}, 413, "JSON"),
+    ],
+)
+def test_a_wrong_announcement_is_refused_with_what_would_be_right(web, changes, status, said):
+    refused = announce(web, **changes)
+    assert refused.status_code == status
+    assert said in refused.json["detail"]
+
+
+@pytest.mark.parametrize("path", ["/v1/uploads", "/v1/images"])
+def test_what_is_no_json_is_refused(web, path):
+    for body in (b"", b"{", b"[]", b"null", b"\xff"):
+        assert web.client.simulate_post(path, body=body, headers=JSON).status_code == 400
+    assert (
+        web.client.simulate_post("/v1/uploads", body=b"{}", headers={"Content-Type": "text/plain"}).status_code == 415
+    )
+
+
+def test_what_was_stored_is_submitted_and_its_bytes_are_compared_by_the_worker(web):
+    name = stored(web)
+    taken = submit(web, name, name="C:\\pictures\\cat.png")
+    job = name.partition(".")[0]
+    assert (taken.status_code, taken.json["id"], taken.headers["Location"]) == (202, job, f"/v1/images/{job}")
+    (request,) = web.taken()
+    assert (request.id, request.key, request.digest) == (job, f"default/{job}", DIGEST)
+    assert (request.name, request.top) == ("cat.png", 3)
+    assert {key: held[0] for key, held in web.inputs.objects.items()} == {f"default/{job}": DATA}
+
+
+def test_its_client_may_wait_for_the_answer(web):
+    name = stored(web)
+    with web.answering():
+        answer = web.client.simulate_post("/v1/images", body=json.dumps({"upload": name}), headers=JSON)
+    assert (answer.status_code, answer.json["labels"][0]["label"]) == (200, "cat")
+
+
+def test_submitted_again_it_is_the_same_job(web):
+    name = stored(web)
+    assert submit(web, name).json == submit(web, name).json
+    assert len(web.taken()) == 1
+    web.deps.jobs.settle(web.reply(web.taken()[0]))
+    web.inputs.put(f"default/uploads/{name}", DATA, "image/png")  # the invitation is still good
+    again = web.client.simulate_post("/v1/images", body=json.dumps({"upload": name}), headers=JSON)
+    assert (again.status_code, again.json["id"]) == (200, name.partition(".")[0])
+    assert len(web.taken()) == 1
+
+
+def test_what_was_not_stored_is_not_found(web):
+    name = announce(web).json["id"]
+    refused = submit(web, name)
+    assert (refused.status_code, refused.json["code"]) == (404, "not-found")
+    assert "nothing is stored" in refused.json["detail"]
+    assert web.taken() == []
+    assert web.client.simulate_get(f"/v1/images/{name.partition('.')[0]}").status_code == 404
+
+
+@pytest.mark.parametrize("name", ["", "x", "../other/1", "a" * 36 + "." + DIGEST, f"{'0' * 36}.{DIGEST}/..", DIGEST])
+def test_an_id_that_nobody_gave_is_not_found(web, name):
+    assert submit(web, name).status_code == 404
+
+
+def test_an_upload_is_its_tenants_alone(make_web):
+    keys = {tenant: f"key of {tenant}" for tenant in ("here", "there")}
+    web = make_web(api_keys=" ".join(f"{one}:{hashlib.sha256(key.encode()).hexdigest()}" for one, key in keys.items()))
+    headers = {tenant: {"Authorization": f"Bearer {key}"} for tenant, key in keys.items()}
+    name = stored(web, tenant="here", headers=headers["here"])
+    assert submit(web, name, headers["there"]).status_code == 404
+    assert submit(web, name, headers["here"]).status_code == 202
+
+
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"GIF89a" + bytes(100), 415),
+        (b"", 415),
+        (DATA[:20], 422),
+        (picture(size=(40, 30))[:8] + bytes(40), 422),
+        (picture("JPEG", (40, 30))[:3] + bytes(300_000), 422),
+        (picture("WEBP", (40, 30))[:-10], 422),
+    ],
+)
+def test_what_is_no_image_to_take_is_refused_and_no_worker_touches_it(web, data, status):
+    name = stored(web, data)
+    assert submit(web, name).status_code == status
+    assert web.taken() == []
+
+
+def test_one_with_too_many_pixels_or_bytes_is_refused(make_web):
+    web = make_web(max_pixels=1024, max_image_bytes=2000)
+    assert submit(web, stored(web)).status_code == 413
+    assert submit(web, stored(web, picture(size=(8, 8)) + bytes(2000))).status_code == 413
+    assert web.taken() == []
+
+
+def test_only_the_first_bytes_come_through_the_door(web):
+    data = picture("JPEG", (40, 30)) + bytes(2_000_000)
+    assert submit(web, stored(web, data)).status_code == 202
+    assert [call for call in web.inputs.script.calls if call[0] == "get"] == []
+    assert [call[1][1] for call in web.inputs.script.calls if call[0] == "start"] == [256 * 1024]
+
+
+@pytest.mark.parametrize("method", ["size", "start", "copy"])
+def test_an_outage_takes_nothing_in_and_the_repeat_makes_it_good(web, method):
+    name = stored(web)
+    web.inputs.script.fail(method, aws_error("SlowDown", 503))
+    refused = submit(web, name)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "5")
+    assert (web.taken(), web.deps.jobs.demand.outstanding()) == ([], 0)
+    assert submit(web, name).status_code == 202
+    assert len(web.taken()) == 1
+
+
+def test_an_upload_that_cannot_be_cleared_costs_nobody_the_answer(web):
+    name = stored(web)
+    web.inputs.script.fail("delete", aws_error("SlowDown", 503))
+    assert submit(web, name).status_code == 202
+    assert submit(web, name).status_code == 202
+    assert {request.id for request in web.taken()} == {name.partition(".")[0]}
+
+
+def test_of_two_that_submit_it_at_once_both_get_the_job(web):
+    name = stored(web)
+    copy, again = web.inputs.copy, []
+
+    def copies(source, key):
+        web.inputs.copy = copy
+        again.append(submit(web, name).status_code)
+        return copy(source, key)
+
+    web.inputs.copy = copies
+    assert [submit(web, name).status_code, *again] == [202, 202]
+    assert {request.id for request in web.taken()} == {name.partition(".")[0]}
+
+
+def test_deleted_it_stays_deleted_though_the_invitation_is_still_good(web):
+    name = stored(web)
+    job = submit(web, name).json["id"]
+    assert delete(web, job).status_code == 204
+    assert web.inputs.objects == {}
+    web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
+    web.requests.messages.clear()
+    submit(web, name)
+    assert web.client.simulate_get(f"/v1/images/{job}").status_code == 410
+    assert web.taken() == []
+
+
+def test_an_old_one_says_so(web):
+    name = stored(web)
+    web.clock.sleep(24 * 3600 + 1)
+    assert (submit(web, name).status_code, submit(web, name).json["code"]) == (410, "expired")
+
+
+def test_an_invitation_counts_as_the_image_that_it_is_for(make_web):
+    web = make_web(rate_limit="2/hour")
+    names = [stored(web) for _ in range(2)]
+    assert announce(web).status_code == 429
+    assert [submit(web, name).status_code for name in names] == [202, 202]
+
+
+def test_its_webhook_is_told_once(make_web):
+    web, receiver = make_web(webhook_secrets=SETTING), Receiver()
+    name = stored(web)
+    for _ in range(2):
+        assert submit(web, name, TOLD).status_code == 202
+    web.deps.jobs.settle(web.reply(web.taken()[0]))
+    work = courier(web, receiver)
+    work.turn()
+    assert submit(web, name, TOLD).status_code == 202
+    turns(work, web, 100)
+    assert receiver.ids == [name.partition(".")[0]]
