@@ -4,7 +4,6 @@
 on our own faults. Both may be called from any thread.
 """
 
-import heapq
 import math
 import os
 from collections.abc import Sequence
@@ -43,11 +42,10 @@ class Engine(Protocol):
 
 def top(probabilities: Array, labels: Sequence[str], count: int) -> tuple[Label, ...]:
     """The ``count`` (at least one) most probable labels, best first. Raises ValueError when a score is not a number."""
-    scores: list[float] = probabilities.tolist()  # numpy would give Python's lock away, and wait for it, several times
-    if not math.isfinite(sum(scores)):
+    if not math.isfinite(probabilities.sum()):  # nor is a sum, where one of them is not
         raise ValueError("the model gave scores that are not numbers")
-    best = heapq.nlargest(max(count, 1), range(len(scores)), key=scores.__getitem__)
-    return tuple(Label(label=labels[index], score=round(scores[index], 6)) for index in best)
+    best = (-probabilities).argsort(kind="stable")[: max(count, 1)].tolist()
+    return tuple(Label(label=labels[index], score=round(float(probabilities[index]), 6)) for index in best)
 
 
 def open_session(data: bytes, threads: int = 1) -> Any:

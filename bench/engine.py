@@ -54,9 +54,10 @@ def limit(folder: Path, wanted: Input, cores: int) -> Callable[[Sequence[bytes]]
         scale = min(image.size) / wanted.scaled_side
         left, top = ((side - length * scale) / 2 for side, length in zip(image.size, size, strict=True))
         box = (left, top, image.width - left, image.height - top) if wanted.resize == "crop" else None
-        small = image.convert("RGB").resize(size, Image.Resampling.BILINEAR, box=box)
+        whole = image if image.mode == "RGB" else image.convert("RGB")  # which copies what is RGB already
+        small = whole.resize(size, Image.Resampling.BILINEAR, box=box)
         values = np.asarray(small)[:, :, :: 1 if wanted.colour == "RGB" else -1].transpose(2, 0, 1)
-        values = np.ascontiguousarray(values, np.float32)
+        values = np.ascontiguousarray(values).astype(np.float32)  # in one step it takes twice as long
         values -= np.asarray(wanted.mean, np.float32).reshape(3, 1, 1)
         values /= np.asarray(wanted.std, np.float32).reshape(3, 1, 1)
         return int(session.run(None, {wanted.name: values[None]})[0].argmax())

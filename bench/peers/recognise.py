@@ -44,8 +44,9 @@ class Recogniser:
         scale = min(image.size) / self._side
         left, top = ((side - length * scale) / 2 for side, length in zip(image.size, self._size, strict=True))
         box = (left, top, image.width - left, image.height - top) if self._crop else None
-        small = image.convert("RGB").resize(self._size, Image.Resampling.BILINEAR, box=box)
-        values = np.ascontiguousarray(np.asarray(small)[:, :, :: self._step].transpose(2, 0, 1), np.float32)
+        whole = image if image.mode == "RGB" else image.convert("RGB")
+        small = whole.resize(self._size, Image.Resampling.BILINEAR, box=box)
+        values = np.ascontiguousarray(np.asarray(small)[:, :, :: self._step].transpose(2, 0, 1)).astype(np.float32)
         values -= self._mean
         values /= self._std
         return values
