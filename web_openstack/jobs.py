@@ -31,7 +31,7 @@ RETRY_AFTER = 5
 """Seconds after which to try again when AWS could not be reached."""
 POLL = 1.0
 """Seconds between two looks at the output bucket for a job that another web node took in."""
-OWN = 100
+OWN = 64
 """Unanswered images up to which a request's own thread stores its image, which spares a hand-over. It takes 50 KB of
 memory that the thread keeps, and a thousand waiting ones are not to have that each."""
 
