@@ -55,7 +55,7 @@ class Direct:
     """Whose limits hold here as well."""
 
     def invite(self, announced: Announced, tenant: str) -> tuple[str, Invitation]:
-        """An upload's id, and how to store it. Raises BadRequestError, TooLargeError, UnsupportedImageError."""
+        """An upload's id, and how to store it. Raises BadRequestError, TooLargeError, UnavailableError."""
         kind = announced.content_type
         if kind not in header.KINDS:
             raise BadRequestError(f"content_type is {kind[:80]!r}; it must be one of {', '.join(header.KINDS)}")
@@ -67,7 +67,10 @@ class Direct:
             raise BadRequestError("sha256 must be the image's SHA-256 as 64 hexadecimal digits in small letters")
         name = f"{self.jobs.new_id()}.{announced.sha256}"
         wanted = Wanted(kind, announced.size, bytes.fromhex(announced.sha256))
-        return name, self.inputs.invite(key(name, tenant), wanted, SECONDS)
+        try:
+            return name, self.inputs.invite(key(name, tenant), wanted, SECONDS)
+        except AWS_ERRORS as error:  # no credentials to sign with
+            raise unavailable(error) from error
 
     def submit(self, asked: Submitted, *, tenant: str, top: int, trace: str, callback: Callback | None = None) -> str:
         """Take the stored image in; the job's id. Asked again, it is the same job.

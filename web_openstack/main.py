@@ -44,7 +44,6 @@ from web_openstack.webhooks import signature
 from web_openstack.webhooks.agenda import AT_ONCE
 from web_openstack.webhooks.courier import Courier, Delivery
 from web_openstack.webhooks.events import Events
-from web_openstack.webhooks.post import Post
 from web_openstack.webhooks.target import Rules
 
 log = logs.get(__name__)
@@ -188,6 +187,8 @@ def _serve(
 
 def _courier(deps: Deps, stack: contextlib.ExitStack, clock: Clock) -> Courier:
     """What delivers webhooks, with threads of its own; those end what they are sending before the process ends."""
+    from web_openstack.webhooks.post import Post  # noqa: PLC0415 - 3 MiB that only those have who use it
+
     s, rules = deps.settings, Rules.of(deps.settings)
     delivery = Delivery(
         hooks=deps.hooks,

@@ -63,6 +63,8 @@ class Emulators:
             "STATE_DIR": str(self._folder / "state"),  # unused: PERSIST_STATE is off
             "IOT_MTLS_ENABLED": "0",
             "SFTP_ENABLED": "0",
+            "AWS_ACCESS_KEY_ID": environment.KEY,  # it checks the signatures of presigned URLs
+            "AWS_SECRET_ACCESS_KEY": environment.KEY,
             "DOCKER_HOST": "unix:///dev/null/no-docker",  # it would remove containers of the user's own ministack
             "LOG_LEVEL": "WARNING",
         }

@@ -4,6 +4,7 @@ import hashlib
 import json
 
 import pytest
+from botocore.exceptions import NoCredentialsError
 from deletions import delete
 from hooked import SETTING, TOLD, Receiver, courier, turns
 from web_tier import picture
@@ -207,6 +208,27 @@ def test_deleted_it_stays_deleted_though_the_invitation_is_still_good(web):
     submit(web, name)
     assert web.client.simulate_get(f"/v1/images/{job}").status_code == 410
     assert web.taken() == []
+
+
+def test_deleted_while_it_is_submitted_again_its_bytes_do_not_come_back(web):
+    name = stored(web)
+    job = submit(web, name).json["id"]
+    web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
+    copy = web.inputs.copy
+
+    def copies(source, key):
+        assert delete(web, job).status_code == 204
+        return copy(source, key)
+
+    web.inputs.copy = copies
+    submit(web, name)
+    assert web.inputs.objects == {}
+    assert web.client.simulate_get(f"/v1/images/{job}").status_code == 410
+
+
+def test_without_credentials_to_sign_with_nobody_is_invited(web):
+    web.inputs.script.fail("invite", NoCredentialsError())
+    assert announce(web).status_code == 503
 
 
 def test_an_old_one_says_so(web):
