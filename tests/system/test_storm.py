@@ -92,7 +92,7 @@ class Senders:
 
 
 def storm(cloud, pictures, offline, seed, sky, images, kills, pause, patience):
-    """Run it, print its figures and check them. ``sky``: the weather; ``pause``: seconds between two kills, from and to."""
+    """Run it, print its figures and check them. ``sky``: the weather; ``pause``: seconds between two kills."""
     air, labels = Weather(cloud), [offline.label(data) for _, data in pictures]
     before = air.figures()
     air.set(sky)
