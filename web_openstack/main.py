@@ -3,10 +3,8 @@
 import argparse
 import contextlib
 import os
-import secrets
 import signal
 import socket
-import ssl
 import threading
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -27,7 +25,6 @@ from skylens.store import S3Store
 from skylens.systemd import Notifier
 from web_openstack import keys, server
 from web_openstack.app import Deps, create_app, create_internal_app
-from web_openstack.batches import Batches
 from web_openstack.deadletters import DeadLetters
 from web_openstack.deletion import Deletions
 from web_openstack.gate import Gate
@@ -40,11 +37,6 @@ from web_openstack.refill import Refill
 from web_openstack.replies import HELPERS, HIDDEN, ReplyHelper, ReplyThread
 from web_openstack.unstored import Unstored
 from web_openstack.vouched import vouched
-from web_openstack.webhooks import signature
-from web_openstack.webhooks.agenda import AT_ONCE
-from web_openstack.webhooks.courier import Courier, Delivery
-from web_openstack.webhooks.events import Events
-from web_openstack.webhooks.target import Rules
 
 log = logs.get(__name__)
 
@@ -158,7 +150,11 @@ def _serve(
         ]
     )
     threads.append(replies)
-    courier = _courier(deps, stack, clock) if settings.webhook_secrets else None
+    courier = None
+    if settings.webhook_secrets:  # only who uses it has httpcore in memory
+        from web_openstack.webhooks import service  # noqa: PLC0415
+
+        courier = service.courier(deps, stack, clock)
     public, internal = _bind(settings, sockets, deps)
 
     def stop(*_: object) -> None:
@@ -183,25 +179,6 @@ def _serve(
     notifier.ready(f"{settings.node_name()} serves {public.address}")
     public.serve(deps.drain, settings.drain_seconds, pulse([*lasting, *vouching], notifier))
     log.info("web.stopped")
-
-
-def _courier(deps: Deps, stack: contextlib.ExitStack, clock: Clock) -> Courier:
-    """What delivers webhooks, with threads of its own; those end what they are sending before the process ends."""
-    from web_openstack.webhooks.post import Post  # noqa: PLC0415 - 3 MiB that only those have who use it
-
-    s, rules = deps.settings, Rules.of(deps.settings)
-    delivery = Delivery(
-        hooks=deps.hooks,
-        events=Events(deps.jobs, Batches(deps.state, deps.jobs, s.max_batch)),
-        secrets=signature.keys(s.webhook_secrets),
-        rules=rules,
-        send=Post(rules, clock, ssl.create_default_context()),
-        metrics=deps.metrics,
-        clock=clock,
-        chance=secrets.SystemRandom().random,
-    )
-    workers = stack.enter_context(ThreadPoolExecutor(AT_ONCE, thread_name_prefix="webhook"))
-    return Courier(delivery, deps.hooks.agenda, workers, clock)
 
 
 def _bind(
