@@ -4,7 +4,6 @@ Waitress asks each connection at each turn, which with a thousand waiting client
 """
 
 import select
-import threading
 from collections import deque
 from typing import Any
 
@@ -72,33 +71,3 @@ def wanted(channel: Any) -> int:
     """What a channel waits for, as epoll's flags."""
     reads = select.EPOLLIN | select.EPOLLPRI if channel.readable() else 0
     return reads | (select.EPOLLOUT if channel.writable() and not channel.accepting else 0)
-
-
-class NewestFirst:
-    """In place of waitress's condition on which its threads rest: the last to lie down is the first to get up.
-
-    So few clients are served by few threads, whose memory the processor still has at hand, and not by each in turn.
-    """
-
-    def __init__(self, lock: threading.Lock) -> None:
-        """``lock``: held by whoever calls."""
-        self._lock = lock
-        self._resting: list[threading.Lock] = []
-
-    def wait(self) -> None:
-        bell = threading.Lock()
-        bell.acquire()
-        self._resting.append(bell)
-        self._lock.release()
-        try:
-            bell.acquire()
-        finally:
-            self._lock.acquire()
-
-    def notify(self) -> None:
-        if self._resting:
-            self._resting.pop().release()
-
-    def notify_all(self) -> None:
-        while self._resting:
-            self.notify()

@@ -15,14 +15,15 @@ from waitress import wasyncore
 from waitress.adjustments import Adjustments
 from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, ThreadedTaskDispatcher, WSGITask
+from waitress.task import ErrorTask, WSGITask
 
 from skylens import logs
 from skylens.errors import SettingsError
 from web_openstack import problems
-from web_openstack.connections import Connections, NewestFirst
+from web_openstack.connections import Connections
 from web_openstack.gate import CALLER, REFUSED, Gate, Parser
 from web_openstack.pace import Pace
+from web_openstack.threads import Threads
 from web_openstack.slots import places
 
 log = logs.get(__name__)
@@ -230,10 +231,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             log_socket_errors=False,
             **adjustments,
         )
-        threads = ThreadedTaskDispatcher()
-        threads.queue_cv = NewestFirst(threads.lock)
-        threads.set_thread_count(adj.threads)
-        super().__init__(app, map=self._connections, adj=adj, dispatcher=threads, **given)
+        super().__init__(app, map=self._connections, adj=adj, dispatcher=Threads(adj.threads), **given)
 
     @property
     def address(self) -> str:

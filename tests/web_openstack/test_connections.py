@@ -1,11 +1,10 @@
 """The main loop's turns: what they look at, what they forget, and which thread is woken."""
 
 import socket
-import threading
 
 import pytest
 
-from web_openstack.connections import Connections, NewestFirst
+from web_openstack.connections import Connections
 
 
 class Channel:
@@ -89,31 +88,3 @@ def test_a_connection_that_is_closed_is_forgotten_and_its_number_may_come_again(
     following.other.send(b"x")
     connections.turn(0)
     assert following.read == b"x"
-
-
-def test_the_thread_that_lay_down_last_gets_up_first():
-    lock, woken = threading.Lock(), []
-    condition = NewestFirst(lock)
-
-    def rest(number):
-        with lock:
-            resting[number].set()
-            condition.wait()
-            woken.append(number)
-            up.release()
-
-    resting, up = [threading.Event() for _ in range(3)], threading.Semaphore(0)
-    threads = [threading.Thread(target=rest, args=(number,)) for number in range(3)]
-    for thread, here in zip(threads, resting, strict=True):
-        thread.start()
-        assert here.wait(10)
-    for _ in range(2):
-        with lock:
-            condition.notify()
-        assert up.acquire(timeout=10)
-    assert woken == [2, 1]
-    with lock:
-        condition.notify_all()
-    for thread in threads:
-        thread.join(10)
-    assert woken == [2, 1, 0]
