@@ -23,8 +23,8 @@ from web_openstack import problems
 from web_openstack.connections import Connections
 from web_openstack.gate import CALLER, REFUSED, Gate, Parser
 from web_openstack.pace import Pace
-from web_openstack.threads import Threads
 from web_openstack.slots import places
+from web_openstack.threads import Threads
 
 log = logs.get(__name__)
 
