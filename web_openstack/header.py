@@ -7,6 +7,7 @@ chunks of PNG (W3C PNG 3), the segments of JPEG (ITU-T T.81 annex B) and the RIF
 import struct
 from typing import NamedTuple
 
+from skylens import scans
 from skylens.errors import SkylensError, TooLargeError, UndecodableImageError, UnsupportedImageError
 
 PNG, JPEG, WEBP = "image/png", "image/jpeg", "image/webp"
@@ -30,8 +31,8 @@ class Header(NamedTuple):
 def check(data: bytes, max_pixels: int) -> Header:
     """The header of a whole, acceptable image.
 
-    Raises UnsupportedImageError (not PNG, JPEG or WebP), UndecodableImageError (damaged or cut short),
-    TooLargeError (more than ``max_pixels`` pixels).
+    Raises UnsupportedImageError (not PNG, JPEG or WebP), UndecodableImageError (damaged, cut short, or a JPEG of too
+    many scans), TooLargeError (more than ``max_pixels`` pixels).
     """
     try:
         header = _read(data)
@@ -105,6 +106,7 @@ def _jpeg(data: bytes) -> Header:
         raise UndecodableImageError("the JPEG has no frame header")
     if data.rfind(_END_OF_IMAGE, position) < 0:
         raise UndecodableImageError("the JPEG is cut short: its end marker is missing")
+    scans.check(data)
     return size
 
 
