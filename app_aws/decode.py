@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app_aws.manifest import Input
+from skylens import scans
 from skylens.errors import TooLargeError, UndecodableImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -39,8 +40,10 @@ Image.MAX_IMAGE_PIXELS = None  # Pillow's limit warns through a global; ``max_pi
 def pixels(data: bytes, wanted: Input, max_pixels: int) -> NDArray[np.uint8]:
     """The picture, upright, on white, as RGB: ``height`` x ``width`` x 3, 0-255.
 
-    Raises UndecodableImageError, and TooLargeError above ``max_pixels``.
+    Raises UndecodableImageError, also for a JPEG of endless scans, and TooLargeError above ``max_pixels``.
     """
+    if data.startswith(b"\xff\xd8"):
+        scans.check(data)
     try:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image, max_pixels)

@@ -8,6 +8,7 @@ import struct
 from collections.abc import Iterator
 from typing import NamedTuple
 
+from skylens import scans
 from skylens.errors import SkylensError, TooLargeError, UndecodableImageError, UnsupportedImageError
 
 PNG, JPEG, WEBP = "image/png", "image/jpeg", "image/webp"
@@ -31,8 +32,8 @@ class Header(NamedTuple):
 def check(data: bytes, max_pixels: int) -> Header:
     """The header of a whole, acceptable image.
 
-    Raises UnsupportedImageError (not PNG, JPEG or WebP), UndecodableImageError (damaged or cut short),
-    TooLargeError (more than ``max_pixels`` pixels).
+    Raises UnsupportedImageError (not PNG, JPEG or WebP), UndecodableImageError (damaged, cut short, or a JPEG of too
+    many scans), TooLargeError (more than ``max_pixels`` pixels).
     """
     try:
         header = _read(data)
@@ -147,6 +148,7 @@ def _jpeg(data: bytes) -> Header:
     (length,) = struct.unpack_from(">H", data, pixels)
     if data.rfind(_END_OF_IMAGE, pixels + length) < 0:
         raise UndecodableImageError("the JPEG is cut short: its end marker is missing")
+    scans.check(data)
     return header
 
 

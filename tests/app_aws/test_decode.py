@@ -12,6 +12,7 @@ from pictures import ORIENTATION, encoded, fitting, gradient
 from PIL import Image
 
 from app_aws.decode import pixels, tensor
+from skylens import scans
 from skylens.errors import SkylensError, TooLargeError, UndecodableImageError
 
 LIMIT = 1_000_000
@@ -186,6 +187,16 @@ def test_what_is_no_picture_is_undecodable(data):
 def test_a_bomb_is_refused_by_its_header():
     with pytest.raises(TooLargeError, match="50000 x 50000"):
         fitted(header_of(50_000, 50_000))
+
+
+def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_opened(monkeypatch):
+    whole = encoded(gradient(16, 16), "JPEG", progressive=True)
+    empty = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00"
+    most = whole[:-2] + empty * (scans.MOST - whole.count(b"\xff\xda")) + whole[-2:]
+    assert far(fitted(most), fitted(whole)) <= 1
+    monkeypatch.setattr(Image, "open", pytest.fail)
+    with pytest.raises(UndecodableImageError, match="more than 100 scans"):
+        fitted(most[:-2] + empty + most[-2:])
 
 
 def test_the_pixel_limit_is_exact():

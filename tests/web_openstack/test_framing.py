@@ -1,12 +1,14 @@
 """A request ends where RFC 9112 says, or it is refused: what we see, another strict parser (h11) sees as well."""
 
 import random
+from types import SimpleNamespace
 
 import h11
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from waitress.adjustments import Adjustments
+from waitress.parser import HTTPRequestParser
 
 from web_openstack import framing
 
@@ -163,3 +165,22 @@ def test_what_waitress_would_take_or_break_at_is_refused(raw, code):
     parser = framing.Parser(ADJUSTMENTS)
     assert parser.received(raw + HIDDEN) == len(raw + HIDDEN)
     assert (parser.completed, parser.error.code) == (True, code)
+
+
+def test_blanks_around_a_value_never_reach_waitress(monkeypatch):
+    given = []
+    take = HTTPRequestParser.parse_header
+    monkeypatch.setattr(HTTPRequestParser, "parse_header", lambda self, head: (given.append(head), take(self, head)))
+    parser = framing.Parser(ADJUSTMENTS)
+    parser.received(b"GET / HTTP/1.1\r\nHost:x \t\r\na:" + b" " * 999 + b"b: \t c" + b"\t" * 999 + b"\r\n\r\n")
+    assert given == [b"GET / HTTP/1.1\r\nHost:x\r\na:b: \t c\r\n\r\n"]
+    assert (parser.completed, parser.error, parser.headers) == (True, None, {"HOST": "x", "A": "b: \t c"})
+
+
+def test_blanks_around_a_trailers_value_never_reach_its_pattern(monkeypatch):
+    asked = []
+    pattern = SimpleNamespace(fullmatch=lambda line: asked.append(line) or True)
+    monkeypatch.setattr(framing, "HEADER_FIELD_RE", pattern)
+    raw = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na:" + b" " * 999 + b"b \r\n\r\n"
+    assert ours(raw) == ([(b"POST", b"/", b"")], False)
+    assert asked == [b"a:b"]

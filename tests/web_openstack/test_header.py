@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from PIL import Image as Picture
 from web_tier import picture
 
+from skylens import scans
 from skylens.errors import SkylensError, TooLargeError, UndecodableImageError, UnsupportedImageError
 from web_openstack import header
 
@@ -97,6 +98,22 @@ def bomb(width, height):
 def test_a_bomb_is_known_by_its_header():
     with pytest.raises(TooLargeError, match="50000 x 50000"):
         header.check(bomb(50_000, 50_000), MANY)
+
+
+EMPTY_SCAN = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00"
+
+
+def test_a_jpeg_of_too_many_scans_is_refused():
+    whole = picture("JPEG", (16, 16), "L", progressive=True)
+    own = whole.count(b"\xff\xda")
+    most = whole[:-2] + EMPTY_SCAN * (scans.MOST - own) + whole[-2:]
+    assert header.check(most, MANY)[1:] == (16, 16)
+    with pytest.raises(UndecodableImageError, match="more than 100 scans"):
+        header.check(most[:-2] + EMPTY_SCAN + most[-2:], MANY)
+
+
+def test_a_film_behind_a_jpeg_is_no_scan():
+    assert header.check(picture("JPEG", (16, 16)) + b"\xff\xda\x12\x34" * 1000, MANY)
 
 
 def test_an_image_of_no_size_is_damaged():
