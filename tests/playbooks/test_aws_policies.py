@@ -201,8 +201,17 @@ def test_nobody_may_do_what_nobody_does(policies, who, asked):
         {**TEMPLATE, "InstanceType": "c7i.large"},
         {**TAGGED, "InstanceType": "c7i.large"},
         {**LAUNCH, "InstanceMarketOptions": {"MarketType": "spot"}},
+        {**LAUNCH, "SecurityGroupIds": ["sg-1"]},
+        {**LAUNCH, "ImageId": "ami-1"},
     ],
-    ids=["another-type", "without-the-tag", "without-the-template", "spot-although-not-set"],
+    ids=[
+        "another-type",
+        "without-the-tag",
+        "without-the-template",
+        "spot-although-not-set",
+        "another-group",
+        "another-image",
+    ],
 )
 def test_the_autoscaler_launches_nothing_but_what_it_was_made_for(policies, wrong):
     assert not all(allows(policies["ec2"], asked) for asked in questions("RunInstances", wrong, OURS))
