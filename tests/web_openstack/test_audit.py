@@ -122,6 +122,23 @@ def test_a_flood_is_a_few_lines_then_a_number(web):
     ]
 
 
+def test_behind_a_balancer_a_flood_without_keys_hides_no_key_that_is_refused(web, keys):
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(100):
+            web.client.simulate_get("/v1/status", remote_addr="10.76.0.5")
+        web.client.simulate_get("/v1/status", remote_addr="10.76.0.5", headers=header(keys.secrets["revoked"]))
+    assert [line["key"] for line in denied(lines)] == [""] * audit.LINES + [keys.id("revoked")]
+
+
+def test_a_client_that_changes_its_address_within_its_network_is_one(web):
+    with structlog.testing.capture_logs() as lines:
+        for number in range(100):
+            web.client.simulate_get("/v1/status", remote_addr=f"2001:db8:0:7::{number:x}")
+        web.client.simulate_get("/v1/status", remote_addr="2001:db8:0:8::1")
+    assert len(denied(lines)) == audit.LINES + 1
+    assert denied(lines)[-1]["client"] == "2001:db8:0:8::1"
+
+
 def test_a_flood_from_many_addresses_shares_what_is_left(web, monkeypatch):
     monkeypatch.setattr(audit, "CLIENTS", 3)
     with structlog.testing.capture_logs() as lines:
