@@ -105,6 +105,19 @@ def test_a_key_in_the_path_is_masked_in_every_line(web, keys):
     assert key.split("_")[2] not in repr(lines)
 
 
+def test_a_mistake_of_ours_is_written_down_without_the_key_in_its_path(web, keys):
+    class Broken:
+        def on_get(self, req, resp, what):
+            raise ZeroDivisionError
+
+    web.client.app.add_route("/broken/{what}", Broken())
+    with structlog.testing.capture_logs() as lines:
+        assert web.client.simulate_get(f"/broken/{keys.secrets['full']}{'x' * 300}").status_code == 500
+    (line,) = [line for line in lines if line["event"] == "http.bug"]
+    assert keys.secrets["full"].split("_")[2] not in line["path"]
+    assert len(line["path"]) <= 200
+
+
 def test_a_flood_is_a_few_lines_then_a_number(web):
     with structlog.testing.capture_logs() as lines:
         for _ in range(500):
