@@ -20,7 +20,7 @@ from web_openstack.admission import Admission, FleetBoard
 from web_openstack.asked import Waits
 from web_openstack.audit import Audit
 from web_openstack.batches import Batches
-from web_openstack.callers import Strategy
+from web_openstack.callers import Open, Strategy
 from web_openstack.canonical import Canonical
 from web_openstack.deleted import Deleted
 from web_openstack.deletion import Deletion
@@ -41,6 +41,7 @@ from web_openstack.resources.page import Page
 from web_openstack.resources.plain import PlainDoor
 from web_openstack.resources.uploads import UploadList
 from web_openstack.result_cache import ResultCache
+from web_openstack.same_site import SameSite
 from web_openstack.tenant_limits import TenantLimits
 from web_openstack.turns import Turns
 from web_openstack.uploads import Uploads
@@ -160,7 +161,8 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
     batches = Batches(deps.state, deps.jobs, s.max_batch)
     stored = Direct(deps.jobs.inputs, deps.jobs, uploads)
     callbacks = Callbacks(deps.hooks, signature.keys(s.webhook_secrets), Rules.of(s))
-    app = _bare(deps, deps.audit)
+    guards = [SameSite(local=not (s.open_door or s.trusted_proxy))] if isinstance(deps.callers, Open) else []
+    app = _bare(deps, deps.audit, *guards)
     plain = PlainDoor(door, uploads, deps.jobs, s.plain_wait_seconds)
     idempotency = Idempotency(deps.state, deps.jobs)
     app.add_route("/v1/images", Images(door, uploads, deps.jobs, idempotency, waits, callbacks, stored))

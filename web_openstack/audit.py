@@ -1,5 +1,6 @@
 """The audit: a line and a count for each request that was refused for who sent it or for how many they sent."""
 
+import ipaddress
 import threading
 from collections import Counter
 from dataclasses import dataclass, field
@@ -17,8 +18,12 @@ log = logs.get(__name__)
 
 DENIED = (401, 403, 429)
 WINDOW, LINES, CLIENTS = 60.0, 5, 256
-"""In so many seconds at most so many lines for each of so many clients; further clients count as one, ``others``."""
-OTHERS = "others"
+"""In so many seconds at most so many lines for each of so many clients; further clients count as one, ``others``.
+
+A client is an address and a key that is known here: behind a balancer all have one address. IPv6's count by their /64.
+"""
+OTHERS = ("others", "")
+PREFIX = 64
 
 
 @dataclass
@@ -28,7 +33,7 @@ class Audit:
     callers: Strategy
     metrics: WebMetrics
     clock: Clock
-    _seen: Counter[str] = field(default_factory=Counter, init=False)
+    _seen: Counter[tuple[str, str]] = field(default_factory=Counter, init=False)
     _until: float = field(default=0.0, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
@@ -40,13 +45,14 @@ class Audit:
         if error is None or error.status not in DENIED:
             return
         self.metrics.denied.labels(error.reason).inc()
-        if not self._may_write(req.remote_addr):
+        key = self.callers.named(req.get_header)
+        if not self._may_write((network(req.remote_addr), key)):
             return
         log.warning(
             "audit.denied",
             reason=error.reason,
             status=error.status,
-            key=self.callers.named(req.get_header),
+            key=key,
             method=req.method,
             path=masked(req.path)[:200],
             client=req.remote_addr,
@@ -58,7 +64,7 @@ class Audit:
         with self._lock:
             self._turn()
 
-    def _may_write(self, client: str) -> bool:
+    def _may_write(self, client: tuple[str, str]) -> bool:
         with self._lock:
             self._turn()
             name = client if client in self._seen or len(self._seen) < CLIENTS else OTHERS
@@ -68,8 +74,17 @@ class Audit:
     def _turn(self) -> None:
         if self.clock.ticks() < self._until:
             return
-        for client, count in self._seen.items():
+        for (client, key), count in self._seen.items():
             if count > LINES:
-                log.warning("audit.left_out", client=client, lines=count - LINES)
+                log.warning("audit.left_out", client=client, key=key, lines=count - LINES)
         self._seen.clear()
         self._until = self.clock.ticks() + WINDOW
+
+
+def network(client: str) -> str:
+    """What one client may choose its address from: the address itself, or IPv6's /64."""
+    try:
+        address = ipaddress.ip_address(client)
+    except ValueError:
+        return client
+    return str(ipaddress.ip_network((address.packed, PREFIX), strict=False)) if address.version == 6 else client  # noqa: PLR2004 - IPv6

@@ -19,21 +19,22 @@ def is_tombstone(reply: Reply) -> bool:
 
 
 class Deleted:
-    """Ids of jobs whose answers this process takes in no more. Bounded; who was deleted first is forgotten first.
+    """Jobs and tenants whose answers this process takes in no more. Bounded; who was deleted first is forgotten first.
 
     Forgetting one is harmless once its answer is out of memory: whoever asks finds the tombstone in the bucket.
     """
 
     def __init__(self, most: int = MOST) -> None:
         self._most, self._lock = most, threading.Lock()
-        self._jobs: OrderedDict[str, None] = OrderedDict()
+        self._jobs: OrderedDict[tuple[str, str], None] = OrderedDict()
 
-    def add(self, job: str) -> None:
+    def add(self, job: str, tenant: str) -> None:
         with self._lock:
-            self._jobs[job] = None
+            self._jobs[job, tenant] = None
             while len(self._jobs) > self._most:
                 self._jobs.popitem(last=False)
 
-    def __contains__(self, job: str) -> bool:
+    def __contains__(self, place: tuple[str, str]) -> bool:
+        """``place``: job and tenant."""
         with self._lock:
-            return job in self._jobs
+            return place in self._jobs

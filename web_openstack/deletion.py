@@ -77,7 +77,7 @@ class Deletions:
         for key in self.state.keys(f"{FOLDER}/", before(FOLDER, start)):
             _, _, place = key.removeprefix(f"{FOLDER}/").partition("/")
             tenant, _, job = place.partition("/")
-            if job and job not in self.jobs.deleted:
+            if job and (job, tenant) not in self.jobs.deleted:
                 self.jobs.settle(tombstone(job, tenant))
         self._near = now
         if is_far:

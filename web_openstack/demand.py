@@ -24,7 +24,7 @@ class DemandCounter:
         self._node, self._clock = node, clock
         self._started = clock.now()
         self._lock = threading.Lock()
-        self._outstanding: dict[str, tuple[float, str]] = {}
+        self._outstanding: dict[tuple[str, str], float] = {}
         self._by_tenant: Counter[str] = Counter()
         self._arrivals = deque([0] * SECONDS, SECONDS)
         self._completions = deque([0] * SECONDS, SECONDS)
@@ -39,9 +39,9 @@ class DemandCounter:
         """
         with self._lock:
             self._turn()
-            if job not in self._outstanding:
+            if (job, tenant) not in self._outstanding:
                 judge(self._standing(tenant))
-                self._outstanding[job] = (self._clock.ticks(), tenant)
+                self._outstanding[job, tenant] = self._clock.ticks()
                 self._by_tenant[tenant] += 1
                 self._arrivals[-1] += 1
 
@@ -54,40 +54,41 @@ class DemandCounter:
         own = self._by_tenant[tenant]
         return Standing(own, len(self._outstanding), len(self._by_tenant) + (not own))
 
-    def withdrawn(self, job: str) -> None:
+    def withdrawn(self, job: str, tenant: str) -> None:
         """The image could not be taken in after all."""
         with self._lock:
             self._turn()
-            taken = self._pop(job)
-            if taken is not None and int(taken[0]) == self._second:
+            taken = self._pop(job, tenant)
+            if taken is not None and int(taken) == self._second:
                 self._arrivals[-1] -= 1
 
-    def answered(self, job: str, service: float | None = None) -> bool:
+    def answered(self, job: str, tenant: str, service: float | None = None) -> bool:
         """Count an image as answered; False when it was not outstanding (a repeat, or another process's).
 
         ``service``: seconds of work that the reply reports.
         """
         with self._lock:
             self._turn()
-            if self._pop(job) is None:
+            if self._pop(job, tenant) is None:
                 return False
             self._completions[-1] += 1
             if service is not None:
                 self._service.append(service)
             return True
 
-    def _pop(self, job: str) -> tuple[float, str] | None:
-        taken = self._outstanding.pop(job, None)
+    def _pop(self, job: str, tenant: str) -> float | None:
+        """Ticks at which it was taken in; None when that tenant's job is not outstanding."""
+        taken = self._outstanding.pop((job, tenant), None)
         if taken is not None:
-            self._by_tenant[taken[1]] -= 1
-            if not self._by_tenant[taken[1]]:
-                del self._by_tenant[taken[1]]
+            self._by_tenant[tenant] -= 1
+            if not self._by_tenant[tenant]:
+                del self._by_tenant[tenant]
         return taken
 
     def is_outstanding(self, job: str, tenant: str) -> bool:
         """Whether that tenant's job is unanswered."""
         with self._lock:
-            return self._outstanding.get(job, (0.0, ""))[1] == tenant
+            return (job, tenant) in self._outstanding
 
     def outstanding(self) -> int:
         with self._lock:
@@ -97,7 +98,7 @@ class DemandCounter:
         """Job and tenant of what is outstanding for longer than ``seconds``, oldest first."""
         with self._lock:
             before = self._clock.ticks() - seconds
-            return [(job, tenant) for job, (since, tenant) in self._outstanding.items() if since <= before]
+            return [place for place, since in self._outstanding.items() if since <= before]
 
     def snapshot(self) -> Demand:
         with self._lock:
@@ -110,7 +111,7 @@ class DemandCounter:
                 arrivals=tuple(self._arrivals),
                 completions=tuple(self._completions),
                 outstanding=len(self._outstanding),
-                oldest=0.0 if oldest is None else self._clock.ticks() - oldest[0],
+                oldest=0.0 if oldest is None else self._clock.ticks() - oldest,
                 service_times=tuple(self._service),
             )
 

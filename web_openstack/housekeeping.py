@@ -64,7 +64,7 @@ class Astray:
                 if self.jobs.look(job, tenant):
                     log.warning("replies.astray", id=job)
             except ExpiredError:
-                self.jobs.demand.withdrawn(job)
+                self.jobs.demand.withdrawn(job, tenant)
             except MessageError:
                 log.exception("outcome.unreadable", id=job)
 

@@ -96,7 +96,7 @@ class Jobs:
             else:
                 self._store(image, key)
                 self._send(job, key, image.name, digest, tenant, top, trace)()
-            if job in self.deleted:  # while this repeat of its request was on its way
+            if (job, tenant) in self.deleted:  # while this repeat of its request was on its way
                 self.calls.submit(self.inputs.delete, key).result()
         return job
 
@@ -169,7 +169,7 @@ class Jobs:
         try:
             yield
         except BaseException as error:
-            self.demand.withdrawn(job)
+            self.demand.withdrawn(job, tenant)
             if isinstance(error, AWS_ERRORS):
                 raise unavailable(error, "; nothing was taken in") from error
             raise
@@ -251,16 +251,16 @@ class Jobs:
         A tombstone takes back what was known of its job; any other answer to a deleted job counts as its tombstone.
         """
         if is_tombstone(reply):
-            self.deleted.add(reply.id)  # from here on nobody adds it to the two below
-            self.recent.drop(reply.id)
-            self.cache.drop(reply.id)
-        elif reply.id in self.deleted:
+            self.deleted.add(reply.id, reply.tenant)  # from here on nobody adds it to the two below
+            self.recent.drop(reply.id, reply.tenant)
+            self.cache.drop(reply.id, reply.tenant)
+        elif (reply.id, reply.tenant) in self.deleted:
             reply = tombstone(reply.id, reply.tenant)
         service = None
         if reply.result is not None:
             timings = reply.result.timings
             service = timings.finished.timestamp() - timings.started.timestamp()
-        fresh = self.demand.answered(reply.id, service)
+        fresh = self.demand.answered(reply.id, reply.tenant, service)
         if fresh:
             self.recent.add(reply)
             self.cache.add(reply)

@@ -5,6 +5,7 @@ import msgspec
 
 from skylens import logs
 from skylens.errors import SkylensError
+from web_openstack.keys import masked
 
 log = logs.get(__name__)
 
@@ -58,5 +59,5 @@ def on_falcon_error(req: falcon.Request, resp: falcon.Response, error: falcon.HT
 def on_bug(req: falcon.Request, resp: falcon.Response, error: Exception, params: object) -> None:
     """Anything else is our mistake: the trace goes to the log, never to the client."""
     del params
-    log.error("http.bug", path=req.path, exc_info=error)
+    log.error("http.bug", path=masked(req.path)[:200], exc_info=error)
     write(resp, SkylensError())

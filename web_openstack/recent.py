@@ -18,23 +18,22 @@ class Recent:
     def __init__(self, deleted: Deleted, most: int = MOST) -> None:
         """``deleted``: whose answers are not kept; a job goes in there before it is dropped here."""
         self._deleted, self._most, self._lock = deleted, most, threading.Lock()
-        self._replies: OrderedDict[str, Reply] = OrderedDict()
+        self._replies: OrderedDict[tuple[str, str], Reply] = OrderedDict()
 
     def add(self, reply: Reply) -> None:
         """Keep the first answer to a job."""
         with self._lock:
-            if reply.id in self._deleted:
+            if (reply.id, reply.tenant) in self._deleted:
                 return
-            self._replies.setdefault(reply.id, reply)
+            self._replies.setdefault((reply.id, reply.tenant), reply)
             while len(self._replies) > self._most:
                 self._replies.popitem(last=False)
 
-    def drop(self, job: str) -> None:
+    def drop(self, job: str, tenant: str) -> None:
         with self._lock:
-            self._replies.pop(job, None)
+            self._replies.pop((job, tenant), None)
 
     def get(self, job: str, tenant: str) -> Reply | None:
         """The answer to a job of that tenant."""
         with self._lock:
-            reply = self._replies.get(job)
-        return reply if reply is not None and reply.tenant == tenant else None
+            return self._replies.get((job, tenant))

@@ -44,7 +44,7 @@ class ResultCache:
         """
         self._most, self._kept, self._deleted, self._hit = most, kept, deleted, hit
         self._entries: OrderedDict[_Key, _Entry] = OrderedDict()
-        self._places: dict[str, _Key] = {}
+        self._places: dict[tuple[str, str], _Key] = {}
         self._size, self._lock = 0, threading.Lock()
         self._told = False
         self._active: Active | None = None
@@ -65,23 +65,23 @@ class ResultCache:
         if result is None or result.same_as or not result.digest or not self._most:
             return
         model = f"{result.model.name}@{result.model.version}"
-        key, data = _Key(reply.tenant, result.digest, model), encode(reply)
+        key, data, place = _Key(reply.tenant, result.digest, model), encode(reply), (reply.id, reply.tenant)
         with self._lock:
-            if reply.id in self._deleted:
+            if place in self._deleted:
                 return
             self._latest = max(self._latest, (result.timings.finished.timestamp(), model))
-            for old in (key, self._places.get(reply.id, key)):
+            for old in (key, self._places.get(place, key)):
                 self._drop(old)
-            self._entries[key], self._places[reply.id] = _Entry(reply.id, data), key
+            self._entries[key], self._places[place] = _Entry(reply.id, data), key
             self._size += len(data) + OVERHEAD
             while self._size > self._most:
                 self._drop(next(iter(self._entries)))
 
-    def drop(self, job: str) -> None:
+    def drop(self, job: str, tenant: str) -> None:
         """Forget the answer that was made for this job; jobs that were answered with it have their own outcomes."""
         with self._lock:
-            if job in self._places:
-                self._drop(self._places[job])
+            if (job, tenant) in self._places:
+                self._drop(self._places[job, tenant])
 
     def get(self, tenant: str, digest: str, top: int, now: float) -> Result | None:
         """The answer of the model at work: ``top`` labels, or all there are. None when that is not known."""
@@ -110,5 +110,5 @@ class ResultCache:
     def _drop(self, key: _Key) -> None:
         entry = self._entries.pop(key, None)
         if entry is not None:
-            del self._places[entry.job]
+            del self._places[entry.job, key.tenant]
             self._size -= len(entry.data) + OVERHEAD

@@ -8,6 +8,8 @@ from fnmatch import fnmatchcase
 from typing import Any, NamedTuple
 
 PLACE, ACCOUNT = "us-east-1", "123456789012"
+IMAGE = f"arn:aws:ec2:{PLACE}::image/ami-1"
+OWNED = {"aws:ResourceAccount": ACCOUNT}
 
 
 class Asked(NamedTuple):
@@ -30,6 +32,8 @@ CONDITIONS = {
     "StringEquals": lambda wanted, found: found in _words(wanted),
     "ForAllValues:StringEquals": lambda wanted, found: set(_words(found or [])) <= set(_words(wanted)),
     "ArnLike": _any,
+    "Bool": lambda wanted, found: found == wanted,
+    "Null": lambda wanted, found: (found is None) is (wanted == "true"),
 }
 
 
@@ -70,20 +74,25 @@ def group(name):
 
 
 def _object(action):
-    return lambda call, tags: [Asked(action, s3(f"{call['Bucket']}/{call['Key']}"))]
+    return lambda call, tags: [Asked(action, s3(f"{call['Bucket']}/{call['Key']}"), OWNED)]
+
+
+def _put(call, tags):
+    context = {"s3:if-none-match": call["IfNoneMatch"]} if "IfNoneMatch" in call else {}
+    return [Asked("s3:PutObject", s3(f"{call['Bucket']}/{call['Key']}"), {**OWNED, **context})]
 
 
 def _copy(call, tags):
     source = call["CopySource"]
     return [
-        Asked("s3:GetObject", s3(f"{source['Bucket']}/{source['Key']}")),
-        Asked("s3:PutObject", s3(f"{call['Bucket']}/{call['Key']}")),
+        Asked("s3:GetObject", s3(f"{source['Bucket']}/{source['Key']}"), OWNED),
+        Asked("s3:PutObject", s3(f"{call['Bucket']}/{call['Key']}"), OWNED),
     ]
 
 
 def _queue(action):
     def asked(call, tags):
-        return [Asked(action, sqs(call.get("QueueName") or call["QueueUrl"].rpartition("/")[2]))]
+        return [Asked(action, sqs(call.get("QueueName") or call["QueueUrl"].rpartition("/")[2]), OWNED)]
 
     return asked
 
@@ -105,8 +114,10 @@ def _launch(call, tags):
         instance["ec2:LaunchTemplate"] = template
     asked = [Asked("ec2:RunInstances", ec2("instance/*"), instance)]
     asked += [Asked("ec2:RunInstances", template, ours)] if "LaunchTemplate" in call else []
-    asked += [Asked("ec2:RunInstances", ec2(what), ours) for what in ("subnet/subnet-1", "security-group/sg-1")]
-    asked += [Asked("ec2:RunInstances", f"arn:aws:ec2:{PLACE}::image/ami-1", ours)]
+    asked += [Asked("ec2:RunInstances", ec2("subnet/subnet-1"), ours)]
+    for resource, instead in ((ec2("security-group/sg-1"), "SecurityGroupIds"), (IMAGE, "ImageId")):
+        named = str("LaunchTemplate" in call and instead not in call).lower()
+        asked += [Asked("ec2:RunInstances", resource, {**ours, "ec2:IsLaunchTemplateResource": named})]
     asked += [Asked("ec2:RunInstances", ec2(f"{what}/*"), given) for what in ("network-interface", "volume")]
     if "InstanceMarketOptions" in call:
         asked += [Asked("ec2:RunInstances", ec2("spot-instances-request/*"))]
@@ -144,11 +155,11 @@ def _publish(call, tags):
 
 
 CALLS = {
-    "PutObject": _object("s3:PutObject"),
+    "PutObject": _put,
     "GetObject": _object("s3:GetObject"),
     "DeleteObject": _object("s3:DeleteObject"),
     "CopyObject": _copy,
-    "ListObjectsV2": lambda call, tags: [Asked("s3:ListBucket", s3(call["Bucket"]))],
+    "ListObjectsV2": lambda call, tags: [Asked("s3:ListBucket", s3(call["Bucket"]), OWNED)],
     "SendMessage": _queue("sqs:SendMessage"),
     "SendMessageBatch": _queue("sqs:SendMessage"),
     "ReceiveMessage": _queue("sqs:ReceiveMessage"),

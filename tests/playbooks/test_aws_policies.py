@@ -6,7 +6,7 @@ from pathlib import Path
 
 import botocore
 import pytest
-from iam import ACCOUNT, CALLS, PLACE, Asked, allows, ec2, questions, s3, sqs
+from iam import ACCOUNT, CALLS, OWNED, PLACE, Asked, allows, ec2, questions, s3, sqs
 from rendered import render
 
 OURS = {"skylens:deployment": "skylens"}
@@ -51,6 +51,11 @@ def at(path, *operations):
     return [(operation, place(path)) for operation in operations]
 
 
+def first(path):
+    """A write that never takes the place of what is there."""
+    return ("PutObject", {**place(path), "IfNoneMatch": "*"})
+
+
 def listing(*buckets):
     return [call for bucket in buckets for call in at(bucket, "ListObjectsV2")]
 
@@ -85,6 +90,7 @@ NEEDS = {
         *at("input/default/1", "PutObject", "GetObject", "DeleteObject"),
         ("CopyObject", {**place("input/default/2"), "CopySource": place("input/default/1")}),
         *at("output/default/1.json", "GetObject", "PutObject"),
+        first("output/default/1.json"),
         *at("state/idempotency/default/1", "GetObject", "PutObject"),
         *at("state/batches/default/1", "GetObject", "PutObject"),
         *at("state/dead/default/1", "PutObject", "DeleteObject"),
@@ -100,7 +106,8 @@ NEEDS = {
     ],
     "worker": [
         *at("input/default/1", "GetObject"),
-        *at("output/default/1.json", "GetObject", "PutObject"),
+        *at("output/default/1.json", "GetObject"),
+        first("output/default/1.json"),
         *at("state/lease/autoscaler", "GetObject"),
         *at("state/models/active.json", "GetObject"),
         *at("state/models/mobilenet/2/model.onnx", "GetObject"),
@@ -117,6 +124,7 @@ NEEDS = {
     "asg": [*IN_GROUP, ("SetDesiredCapacity", GROUP)],
     "alarms": [*IN_GROUP, ("UpdateAutoScalingGroup", GROUP), ("PutMetricData", {"Namespace": "Skylens"})],
 }
+LOGS = Asked("logs:PutLogEvents", f"arn:aws:logs:{PLACE}:{ACCOUNT}:log-group:/skylens/skylens:log-stream:i-1", OWNED)
 ALL = [call for calls in NEEDS.values() for call in calls]
 
 
@@ -193,16 +201,61 @@ def test_nobody_may_do_what_nobody_does(policies, who, asked):
         {**TEMPLATE, "InstanceType": "c7i.large"},
         {**TAGGED, "InstanceType": "c7i.large"},
         {**LAUNCH, "InstanceMarketOptions": {"MarketType": "spot"}},
+        {**LAUNCH, "SecurityGroupIds": ["sg-1"]},
+        {**LAUNCH, "ImageId": "ami-1"},
     ],
-    ids=["another-type", "without-the-tag", "without-the-template", "spot-although-not-set"],
+    ids=[
+        "another-type",
+        "without-the-tag",
+        "without-the-template",
+        "spot-although-not-set",
+        "another-group",
+        "another-image",
+    ],
 )
 def test_the_autoscaler_launches_nothing_but_what_it_was_made_for(policies, wrong):
     assert not all(allows(policies["ec2"], asked) for asked in questions("RunInstances", wrong, OURS))
 
 
+def test_a_worker_may_not_write_an_outcome_in_the_place_of_another(policies):
+    assert not allows(policies["worker"], Asked("s3:PutObject", s3("skylens-output/default/1.json"), OWNED))
+
+
+@pytest.fixture(scope="module")
+def endpoints(tmp_path_factory):
+    """The policies of the ways out of the workers' network, by service."""
+    folder = tmp_path_factory.mktemp("endpoints")
+    files = {service: ("endpoint.json.j2", service) for service in ("s3", "sqs", "logs")}
+    caller = {"aws_network_caller": CALLER["aws_access_caller"], "skylens_log_agent": "agent.deb"}
+    render(folder, "aws_network", files, **caller)
+    return {service: json.loads((folder / service).read_text()) for service in files}
+
+
+def test_the_endpoints_let_each_call_of_a_worker_through(endpoints):
+    for operation, call in NEEDS["worker"]:
+        for asked in questions(operation, call, OURS):
+            assert allows(endpoints[asked.action.partition(":")[0]], asked), (operation, call)
+    assert allows(endpoints["logs"], LOGS)
+
+
+@pytest.mark.parametrize(
+    "asked",
+    [
+        Asked("s3:PutObject", s3("elsewhere/stolen"), {"aws:ResourceAccount": "999999999999"}),
+        Asked("s3:PutObject", s3("skylens-input/stolen"), {"aws:ResourceAccount": "999999999999"}),
+        Asked("s3:PutObject", s3("skylens-input-2/stolen"), OWNED),
+        Asked("sqs:SendMessage", f"arn:aws:sqs:{PLACE}:999999999999:skylens-requests", OWNED),
+        Asked("sqs:SendMessage", sqs("other-requests"), OWNED),
+        Asked("logs:PutLogEvents", f"arn:aws:logs:{PLACE}:999999999999:log-group:stolen:log-stream:i-1", OWNED),
+    ],
+    ids=lambda asked: asked.resource,
+)
+def test_through_the_endpoints_nobodys_credentials_reach_what_is_not_the_deployments(endpoints, asked):
+    assert not allows(endpoints[asked.action.partition(":")[0]], asked)
+
+
 def test_only_the_workers_write_their_logs(policies):
-    asked = Asked("logs:PutLogEvents", f"arn:aws:logs:{PLACE}:{ACCOUNT}:log-group:/skylens/skylens:log-stream:i-1")
-    assert [who for who in NEEDS if allows(policies[who], asked)] == ["worker"]
+    assert [who for who in NEEDS if allows(policies[who], LOGS)] == ["worker"]
 
 
 def test_each_policy_fits_into_iam(policies):

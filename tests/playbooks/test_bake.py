@@ -5,6 +5,7 @@ import subprocess
 import tarfile
 
 import pytest
+import yaml
 from aws_emulators import emulated
 from workers_account import Workers, inventory
 
@@ -65,6 +66,7 @@ def on_this_machine(machine, release):
         "skylens_root": str(machine / "opt"),
         "skylens_etc": str(machine / "etc"),
         "worker_units": str(machine / "units"),
+        "worker_cloud_init": str(machine / "cloud.cfg.d"),
     }
 
 
@@ -162,3 +164,8 @@ def test_the_worker_starts_with_the_machine(baked):
     units = baked.machine / "units"
     link = units / "multi-user.target.wants" / "skylens-worker.service"
     assert link.resolve() == units / "skylens-worker.service"
+
+
+def test_a_worker_runs_nothing_that_it_is_told_at_launch(baked):
+    """Who has the autoscaler's keys launches with any user data; cloud-init would run a script in them as root."""
+    assert yaml.safe_load((baked.machine / "cloud.cfg.d" / "99-skylens.cfg").read_text()) == {"allow_userdata": False}

@@ -18,6 +18,7 @@ pytestmark = pytest.mark.nightly
 
 ROLES = ("aws_network", "aws_watch", "aws_fleet")
 WORKERS = "alpha-workers"
+ANYWHERE = {"Statement": [{"Effect": "Allow", "Principal": "*", "Action": "*", "Resource": "*"}]}
 
 
 @pytest.fixture(scope="module")
@@ -100,6 +101,20 @@ def test_s3_has_a_gateway_endpoint_and_sqs_one_of_its_usual_name_in_each_zone(ma
     assert endpoints["s3"]["VpcEndpointType"] == "Gateway"
     assert endpoints["sqs"]["PrivateDnsEnabled"]
     assert len(endpoints["sqs"]["SubnetIds"]) == 2
+    for service, own in (("s3", "arn:aws:s3:::alpha-input/*"), ("sqs", "arn:aws:sqs:us-east-1:123456789012:alpha-*")):
+        (statement,) = json.loads(endpoints[service]["PolicyDocument"])["Statement"]
+        assert own in statement["Resource"]
+        assert "*" not in statement["Resource"]
+
+
+def test_an_endpoint_that_leads_elsewhere_is_told(made):
+    """AWS's module changes no endpoint that is there, so somebody has to."""
+    ec2 = made.client("ec2")
+    (sqs,) = [one for one in made.of("describe_vpc_endpoints", "VpcEndpoints") if one["ServiceName"].endswith("sqs")]
+    ec2.modify_vpc_endpoint(VpcEndpointId=sqs["VpcEndpointId"], PolicyDocument=json.dumps(ANYWHERE))
+    with pytest.raises(AssertionError, match=f"the policy of the endpoint {sqs['VpcEndpointId']} of sqs allows \\*"):
+        made.play("aws_network")
+    ec2.modify_vpc_endpoint(VpcEndpointId=sqs["VpcEndpointId"], PolicyDocument=sqs["PolicyDocument"])
 
 
 def test_nothing_comes_in_to_a_worker_and_only_https_to_the_endpoints_goes_out(made):

@@ -64,9 +64,9 @@ def ask(web, job):
 
 def is_remembered(web, job):
     """Whether this process has its answer."""
-    cached = {entry.job for entry in web.deps.jobs.cache._entries.values()}
+    cached = {(entry.job, key.tenant) for key, entry in web.deps.jobs.cache._entries.items()}
     assert cached == set(web.deps.jobs.cache._places)
-    return job in cached or web.deps.jobs.recent.get(job, "default") is not None
+    return (job, "default") in cached or web.deps.jobs.recent.get(job, "default") is not None
 
 
 def letters(web):

@@ -105,6 +105,19 @@ def test_a_key_in_the_path_is_masked_in_every_line(web, keys):
     assert key.split("_")[2] not in repr(lines)
 
 
+def test_a_mistake_of_ours_is_written_down_without_the_key_in_its_path(web, keys):
+    class Broken:
+        def on_get(self, req, resp, what):
+            raise ZeroDivisionError
+
+    web.client.app.add_route("/broken/{what}", Broken())
+    with structlog.testing.capture_logs() as lines:
+        assert web.client.simulate_get(f"/broken/{keys.secrets['full']}{'x' * 300}").status_code == 500
+    (line,) = [line for line in lines if line["event"] == "http.bug"]
+    assert keys.secrets["full"].split("_")[2] not in line["path"]
+    assert len(line["path"]) <= 200
+
+
 def test_a_flood_is_a_few_lines_then_a_number(web):
     with structlog.testing.capture_logs() as lines:
         for _ in range(500):
@@ -120,6 +133,23 @@ def test_a_flood_is_a_few_lines_then_a_number(web):
     assert [(line["event"], line["client"], line["lines"]) for line in lines] == [
         ("audit.left_out", "192.0.2.7", 500 - audit.LINES)
     ]
+
+
+def test_behind_a_balancer_a_flood_without_keys_hides_no_key_that_is_refused(web, keys):
+    with structlog.testing.capture_logs() as lines:
+        for _ in range(100):
+            web.client.simulate_get("/v1/status", remote_addr="10.76.0.5")
+        web.client.simulate_get("/v1/status", remote_addr="10.76.0.5", headers=header(keys.secrets["revoked"]))
+    assert [line["key"] for line in denied(lines)] == [""] * audit.LINES + [keys.id("revoked")]
+
+
+def test_a_client_that_changes_its_address_within_its_network_is_one(web):
+    with structlog.testing.capture_logs() as lines:
+        for number in range(100):
+            web.client.simulate_get("/v1/status", remote_addr=f"2001:db8:0:7::{number:x}")
+        web.client.simulate_get("/v1/status", remote_addr="2001:db8:0:8::1")
+    assert len(denied(lines)) == audit.LINES + 1
+    assert denied(lines)[-1]["client"] == "2001:db8:0:8::1"
 
 
 def test_a_flood_from_many_addresses_shares_what_is_left(web, monkeypatch):

@@ -193,8 +193,8 @@ def test_demand_is_counted_per_second(web):
     demand.accepted("a", "t")
     demand.accepted("b", "t")
     web.clock.sleep(3)
-    demand.answered("a", 0.25)
-    assert not demand.answered("a")
+    demand.answered("a", "t", 0.25)
+    assert not demand.answered("a", "t")
     seen = demand.snapshot()
     assert (seen.arrivals[-4:], seen.completions[-4:]) == ((2, 0, 0, 0), (0, 0, 0, 1))
     assert (seen.outstanding, seen.oldest, seen.service_times) == (1, 3.0, (0.25,))
@@ -314,10 +314,10 @@ def test_withdrawing_an_old_job_leaves_no_negative_count(web):
     demand = web.deps.jobs.demand
     demand.accepted("a", "t")
     web.clock.sleep(5)
-    demand.withdrawn("a")
+    demand.withdrawn("a", "t")
     assert min(demand.snapshot().arrivals) == 0
     demand.accepted("b", "t")
-    demand.withdrawn("b")
+    demand.withdrawn("b", "t")
     assert demand.snapshot().arrivals[-1] == 0
 
 

@@ -97,6 +97,25 @@ def test_nobody_deletes_what_is_another_tenants(make_web):
     assert delete(web, request.id, **headers["here"]).status_code == 204
 
 
+@pytest.mark.parametrize("is_answered", [False, True])
+def test_who_stores_an_object_under_anothers_id_and_deletes_that_takes_nothing_from_the_other(make_web, is_answered):
+    """A client that puts its images into the input bucket by itself chooses their names."""
+    keys = {tenant: f"key of {tenant}" for tenant in ("here", "there")}
+    web = make_web(api_keys=" ".join(f"{one}:{hashlib.sha256(key.encode()).hexdigest()}" for one, key in keys.items()))
+    remembering(web)
+    headers = {tenant: {"Authorization": f"Bearer {key}"} for tenant, key in keys.items()}
+    request = take_in(web, **headers["here"])
+    reply = web.reply(request)
+    if is_answered:
+        web.deps.jobs.settle(reply)
+    web.inputs.put(f"there/{request.id}", b"", "image/png")
+    assert delete(web, request.id, **headers["there"]).status_code == 204
+    assert web.deps.jobs.demand.is_outstanding(request.id, "here") is not is_answered
+    assert web.deps.jobs.settle(reply) is not is_answered
+    assert web.deps.jobs.recent.get(request.id, "here") == reply
+    assert web.deps.jobs.cache.get("here", request.digest, request.top, web.clock.now())
+
+
 def test_an_old_one_goes_too_and_one_of_which_nothing_is_left_says_so(web):
     old, expired = answered(web), answered(web, 5)
     web.clock.sleep(24 * 3600 + 1)
@@ -166,10 +185,10 @@ def test_an_answer_that_comes_at_the_same_moment_is_forgotten_too(web, monkeypat
     reply = web.reply(request)
     seen = web.deps.jobs.demand.answered
 
-    def meanwhile(job, service=None):
-        if not web.deps.jobs.demand.is_outstanding(job, "default"):
-            return seen(job, service)
-        fresh = seen(job, service)
+    def meanwhile(job, tenant, service=None):
+        if not web.deps.jobs.demand.is_outstanding(job, tenant):
+            return seen(job, tenant, service)
+        fresh = seen(job, tenant, service)
         assert delete(web, request.id).status_code == 204
         return fresh
 

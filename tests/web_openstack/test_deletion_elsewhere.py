@@ -114,7 +114,7 @@ def test_a_node_that_finds_the_tombstone_by_itself_forgets_as_well(web, other):
     other.clock.sleep(ASTRAY + 1)
     Astray(other.deps.jobs).look()
     assert other.deps.jobs.demand.outstanding() == 0
-    assert request.id in other.deps.jobs.deleted
+    assert (request.id, "default") in other.deps.jobs.deleted
 
 
 def test_what_somebody_else_put_there_is_passed_over(web):
@@ -126,8 +126,8 @@ def test_what_somebody_else_put_there_is_passed_over(web):
 def test_the_deleted_are_remembered_up_to_a_bound():
     deleted = Deleted(most=3)
     for job in "abcad":
-        deleted.add(job)
-    assert [job in deleted for job in "abcd"] == [False, True, True, True]
+        deleted.add(job, "t")
+    assert [(job, "t") in deleted for job in "abcd"] == [False, True, True, True]
 
 
 def happen(event, node, one, request):

@@ -26,7 +26,7 @@ def make(make_web):
         web.keys = keys.secrets
         web.deps.fleet.post(fleet or report(["busy"], maximum=1))
         web.deps.jobs.demand.accepted("first", "t")
-        web.deps.jobs.demand.answered("first", service)
+        web.deps.jobs.demand.answered("first", "t", service)
         return web
 
     return build
@@ -56,7 +56,7 @@ def answer(web, tenant, count):
     demand = web.deps.jobs.demand
     waiting = [job for job, whose in demand.older_than(0) if whose == tenant]
     for job in waiting[:count]:
-        assert demand.answered(job, 0.5)
+        assert demand.answered(job, tenant, 0.5)
 
 
 def test_a_hundred_plain_requests_wait_through_a_cold_boot_of_two_minutes_whatever_the_limit(make):

@@ -1,6 +1,7 @@
 """What the variables of a deployment must agree on, as sentences: which variable, which value, what would be right."""
 
 import hashlib
+import ipaddress
 import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -91,6 +92,21 @@ def _servers(settings: Settings) -> Iterator[str]:
     count = settings["skylens_web_count"]
     if count > 1 and settings["skylens_balancer"] == "none":
         yield f"skylens_balancer is none, and skylens_web_count is {count}: choose octavia or haproxy, or one node"
+    for network in settings["skylens_metrics_networks"]:
+        if settings["skylens_balancer"] != "none" and _overlap(network, settings["skylens_web_cidr"]):
+            yield (
+                f"skylens_metrics_networks: {network} has addresses of skylens_web_cidr, which is "
+                f"{settings['skylens_web_cidr']}, and behind skylens_balancer everybody comes from there: "
+                "name networks outside it, or read 127.0.0.1 on each node"
+            )
+
+
+def _overlap(one: str, other: str) -> bool:
+    """Whether two networks share an address; what is no network, which is told elsewhere, shares none."""
+    try:
+        return ipaddress.ip_network(one).overlaps(ipaddress.ip_network(other))
+    except ValueError:
+        return False
 
 
 def _image(settings: Settings) -> Iterator[str]:
