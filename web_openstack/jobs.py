@@ -155,7 +155,7 @@ class Jobs:
             if size is None or not self.inputs.copy(key, f"{tenant}/{job}"):
                 raise UnknownJobError(f"no object {key[:200]!r} in the input bucket")
             self._send(job, f"{tenant}/{job}", name or clean_name(key), digest, tenant, top, trace)()
-            if job in self.deleted:  # as in ``submit``
+            if (job, tenant) in self.deleted:  # as in ``submit``
                 self.inputs.delete(f"{tenant}/{job}")
         return job
 
