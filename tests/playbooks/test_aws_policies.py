@@ -281,6 +281,7 @@ def test_every_operation_that_the_ports_call_is_judged_here():
     """So that a new call without a right fails here, not in AWS."""
     ports = ("store", "queues", "instances", "groups", "cloudwatch")
     called = {name for port in ports for name in operations((ROOT / "skylens" / f"{port}.py").read_text())}
+    called.remove("generate_presigned_url")  # calls nothing: it signs a PutObject, which has to be allowed
     known = {botocore.xform_name(operation) for operation in CALLS}
     assert called == known
 

@@ -78,7 +78,7 @@ def test_while_many_wait_their_own_threads_store_nothing(well, monkeypatch):
     monkeypatch.setattr(web.inputs, "put", noted)
     for number in range(OWN - 1):
         web.deps.jobs.demand.accepted(str(number), "another")
-    web.deps.jobs.demand.answered("0")
+    web.deps.jobs.demand.answered("0", "another")
     assert [post(web, picture()).status_code for _ in range(2)] == [202, 202]
     assert [name.startswith("ThreadPoolExecutor") for name in threads] == [False, True]
 
