@@ -158,16 +158,26 @@ def test_a_tier_may_make_none_of_its_calls_in_another_deployment(policies, who):
 
 
 @pytest.mark.parametrize("who", NEEDS)
+def test_a_bucket_of_our_name_in_another_account_is_out_of_reach(policies, who):
+    """As of a deployment that was taken away, whose buckets' names anybody may take."""
+    for operation, call in NEEDS[who]:
+        for asked in questions(operation, call, OURS):
+            if asked.action.startswith("s3:"):
+                theirs = {**asked.context, "aws:ResourceAccount": "999999999999"}
+                assert not allows(policies[who], asked._replace(context=theirs)), (operation, call)
+
+
+@pytest.mark.parametrize("who", NEEDS)
 @pytest.mark.parametrize(
     "asked",
     [
-        Asked("s3:DeleteObject", s3("skylens-output/default/1.json")),
-        Asked("s3:DeleteObject", s3("skylens-state/deleted/1/default/1")),
-        Asked("s3:DeleteObjectVersion", s3("skylens-input/default/1")),
-        Asked("s3:DeleteObjectVersion", s3("skylens-output/default/1.json")),
-        Asked("s3:PutBucketPolicy", s3("skylens-input")),
-        Asked("s3:PutLifecycleConfiguration", s3("skylens-state")),
-        Asked("s3:PutObject", s3("skylens-state/models/active.json")),
+        Asked("s3:DeleteObject", s3("skylens-output/default/1.json"), OWNED),
+        Asked("s3:DeleteObject", s3("skylens-state/deleted/1/default/1"), OWNED),
+        Asked("s3:DeleteObjectVersion", s3("skylens-input/default/1"), OWNED),
+        Asked("s3:DeleteObjectVersion", s3("skylens-output/default/1.json"), OWNED),
+        Asked("s3:PutBucketPolicy", s3("skylens-input"), OWNED),
+        Asked("s3:PutLifecycleConfiguration", s3("skylens-state"), OWNED),
+        Asked("s3:PutObject", s3("skylens-state/models/active.json"), OWNED),
         Asked("sqs:SetQueueAttributes", sqs("skylens-requests")),
         Asked("sqs:PurgeQueue", sqs("skylens-requests")),
         Asked("sqs:DeleteQueue", sqs("skylens-requests")),
