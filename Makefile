@@ -18,7 +18,7 @@ ansible: $(VENV)/.deploy ## what the playbooks need, see docs/deploy.md
 
 test: $(VENV)/.dev ## every test but the soaks, the longest plays and the real Nova guest
 	@$(BIN)/pytest -n 3 --dist loadfile -m "$(SHORT) and not system" $(ARGS) || $(NONE)
-	@$(BIN)/pytest -m "$(SHORT) and system" $(ARGS) || $(NONE)
+	@$(BIN)/pytest -n 2 --dist loadfile -m "$(SHORT) and system" $(ARGS) || $(NONE)
 
 test-openstack: $(VENV)/.dev ## the private side on a real OpenStack: root on Debian 12, half an hour
 	@VIRT=libvirt tests/openstack/cloud/up.sh
