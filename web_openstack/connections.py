@@ -55,12 +55,20 @@ class Connections(dict[int, Any]):
         channel = self.get(fd)
         while channel is not None and (flags := wanted(channel)) != (told := self._told.get(fd, 0)):
             self._told[fd] = flags
-            if not flags:
-                self._epoll.unregister(fd)
-            elif told:
-                self._epoll.modify(fd, flags)
-            else:
-                self._epoll.register(fd, flags)
+            try:
+                self._tell(fd, flags, told)
+            except OSError:  # it is no open connection
+                self._told.pop(fd, None)
+                channel.handle_close()
+                return
+
+    def _tell(self, fd: int, flags: int, told: int) -> None:
+        if not flags:
+            self._epoll.unregister(fd)
+        elif told:
+            self._epoll.modify(fd, flags)
+        else:
+            self._epoll.register(fd, flags)
 
     def close(self) -> None:
         wasyncore.close_all(self)

@@ -28,7 +28,14 @@ class Gate:
 
     def __init__(self, callers: Strategy) -> None:
         self._callers = callers
-        self.ready = callers.ready
+
+    def ready(self, header: Header, tell: Tell) -> bool:
+        """Whether ``verdict`` can be had at once; else ``tell`` is called when it can."""
+        try:
+            return self._callers.ready(header, tell)
+        except Exception:  # as below; the verdict, asked at once, says so to the client
+            log.exception("gate.broke")
+            return True
 
     def verdict(self, header: Header) -> Verdict:
         """Who sends, or why nobody may."""

@@ -147,7 +147,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
                 self.socket.shutdown(socket.SHUT_WR)
 
     def send(self, data: bytes, do_close: bool = True) -> int:
-        sent: int = super().send(data, do_close=do_close)
+        is_loops = self.server.serving.channel is None  # none but the main loop closes, which owns the connections
+        sent: int = super().send(data, do_close=do_close and is_loops)
         going = self._going  # this may be a request's thread
         if going:
             going.moved += sent
@@ -190,6 +191,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         return self._coming.is_late(now, self.adj.channel_timeout)
 
 
+class Serving(threading.local):
+    """The channel whose request a thread serves; None in the main loop."""
+
+    channel: Channel | None = None
+
+
 def _nothing() -> None:
     pass
 
@@ -206,10 +213,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
         ``gate``: says before a body is received why it may not come. Raises OSError when the address cannot be bound.
         """
-        self.stopping, self.gate = False, gate
+        self.stopping, self._is_over, self.gate = False, False, gate
         self.told: deque[Channel] = deque()
-        self.serving = threading.local()
-        """The channel that a thread serves, if any."""
+        self.serving = Serving()
         self._connections = Connections()
         self._turned: Callable[[], None] = _nothing
         given: dict[str, Any] = {}
@@ -250,9 +256,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
 
     def pull_trigger(self) -> None:
         """Wake the main loop; for a thread that serves a channel, only if that waits for something else by now."""
-        channel = getattr(self.serving, "channel", None)
-        if channel is None or self._connections.touch(channel):
-            super().pull_trigger()
+        channel = self.serving.channel
+        if self._is_over or not (channel is None or self._connections.touch(channel)):
+            return
+        super().pull_trigger()
 
     def stop(self) -> None:
         """End ``serve``; may be called from a signal handler or another thread."""
@@ -284,6 +291,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         busy = self._busy()
         log.info("web.drained", in_flight=busy, in_time=not busy)
         self.task_dispatcher.shutdown(timeout=1)
+        self._is_over = True  # what wakes the loop is about to be closed, and its number may be another file's soon
         self._connections.close()
 
     def _turn(self, timeout: float) -> None:
@@ -291,7 +299,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self._connections.turn(timeout)
         while self.told:
             channel = self.told.popleft()
-            channel.go_on()
+            try:
+                channel.go_on()
+            except Exception:  # noqa: BLE001 - logged and closed, as waitress does where it reads a connection
+                channel.handle_error()
             self._connections.touch(channel)
         self._turned()
 

@@ -35,6 +35,8 @@ class Channel:
         self.socket.close()
         self.other.close()
 
+    handle_close = close
+
 
 @pytest.fixture
 def connections():
@@ -88,3 +90,13 @@ def test_a_connection_that_is_closed_is_forgotten_and_its_number_may_come_again(
     following.other.send(b"x")
     connections.turn(0)
     assert following.read == b"x"
+
+
+def test_a_connection_that_somebody_closed_under_the_loop_is_dropped_and_the_loop_goes_on(connections):
+    broken, well = Channel(connections), Channel(connections)
+    broken.socket.close()  # its number stays in the map
+    well.other.send(b"x")
+    connections.turn(0)
+    assert broken._fileno is None
+    connections.turn(0)
+    assert well.read == b"x"

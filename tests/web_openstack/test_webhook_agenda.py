@@ -80,12 +80,17 @@ def test_one_tenants_slow_receiver_leaves_threads_to_the_others(clock):
     acme = [Place("acme", str(number)) for number in range(10)]
     others = [Place(f"t{number}", "1") for number in range(10)]
     agenda.listed([(place, 0.0) for place in acme + others], began=0)
-    taken = agenda.take()
-    assert taken == acme[:AT_ONCE_OF_TENANT] + others[: AT_ONCE - AT_ONCE_OF_TENANT]
+    assert agenda.take() == [acme[0], *others[: AT_ONCE - 1]]
     assert agenda.take() == []
-    agenda.done(taken[0], None)
-    agenda.done(taken[-1], None)
-    assert agenda.take() == [acme[AT_ONCE_OF_TENANT], others[AT_ONCE - AT_ONCE_OF_TENANT]]
+
+
+def test_a_tenant_alone_has_half_of_the_threads(clock):
+    agenda = Agenda(clock.clock())
+    acme = [Place("acme", str(number)) for number in range(10)]
+    agenda.listed([(place, 0.0) for place in acme], began=0)
+    assert agenda.take() == acme[:AT_ONCE_OF_TENANT]
+    agenda.done(acme[0], None)
+    assert agenda.take() == [acme[AT_ONCE_OF_TENANT]]
 
 
 def test_a_listing_forgets_what_is_gone_but_nothing_that_is_newer_or_at_work(agenda, clock):
@@ -133,3 +138,22 @@ def test_nobody_rests_while_one_is_due(agenda):
     agenda.done(A, 0)
     agenda._is_new = False
     agenda.rest(1000)
+
+
+def test_nobody_starves_beside_tenants_whose_receivers_never_answer(clock):
+    """Theirs are always due again before the last of them was looked at."""
+    agenda = Agenda(clock.clock(), most=10_000)
+    stuck = [Place(tenant, str(number)) for tenant in ("a", "b") for number in range(1000)]
+    agenda.listed([(place, 0.0) for place in stuck], began=0)
+    at_work = agenda.take()
+    assert len(at_work) == AT_ONCE
+    late = Place("c", "1")
+    agenda.listed([(place, 0.0) for place in [*stuck, late]], began=0)
+    agenda.done(at_work[0], 0.0)
+    assert agenda.take() == [late]
+
+
+def test_of_a_tenants_own_the_one_that_has_been_due_longest_comes_first(agenda, clock):
+    agenda.listed([(A, 5.0), (B, 1.0)], began=0)
+    clock.sleep(10)
+    assert agenda.take() == [B, A]

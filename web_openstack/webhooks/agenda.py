@@ -5,7 +5,7 @@ by request threads, the reply thread and the courier's, under one lock.
 """
 
 import threading
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -47,6 +47,8 @@ class Agenda:
         self._clock, self._most, self._most_of_tenant = clock, most, most_of_tenant
         self._entries: dict[Place, _Entry] = {}
         self._busy: Counter[str] = Counter()
+        self._turn, self._served = 0, dict[str, int]()
+        """How many were taken so far, and which was a tenant's last one."""
         self._news = threading.Condition()
         self._is_new = False
 
@@ -100,16 +102,33 @@ class Agenda:
                     self._put(place, self._clock.ticks() + pause)
 
     def take(self) -> list[Place]:
-        """Those that are due, oldest first, as many as may be at work; each is to be given back by ``done``."""
+        """Those that are due, as many as may be at work; each is to be given back by ``done``.
+
+        First comes the tenant with the fewest at work, and of equals the one who was served longest ago: so however
+        many wait for receivers that never answer, everybody else's turn comes with the next free place.
+        """
         with self._news:
             self._is_new, now = False, self._clock.ticks()
+            due: dict[str, deque[Place]] = {}
+            for place, entry in sorted(self._entries.items(), key=lambda one: one[1].due):
+                if entry.due <= now and not entry.is_busy:
+                    due.setdefault(place.tenant, deque()).append(place)
             taken = []
-            for place, entry in self._entries.items():
-                if entry.due <= now and self._may_take(place, entry):
-                    entry.is_busy = True
-                    self._busy[place.tenant] += 1
-                    taken.append(place)
+            while due and self._busy.total() < AT_ONCE:
+                tenant = min(due, key=lambda one: (self._busy[one], self._served.get(one, 0)))
+                if self._busy[tenant] >= AT_ONCE_OF_TENANT:
+                    break
+                taken.append(self._begin(due[tenant].popleft()))
+                if not due[tenant]:
+                    del due[tenant]
             return taken
+
+    def _begin(self, place: Place) -> Place:
+        self._entries[place].is_busy = True
+        self._busy[place.tenant] += 1
+        self._turn += 1
+        self._served[place.tenant] = self._turn
+        return place
 
     def _may_take(self, place: Place, entry: _Entry) -> bool:
         free = self._busy.total() < AT_ONCE and self._busy[place.tenant] < AT_ONCE_OF_TENANT
@@ -124,6 +143,8 @@ class Agenda:
             entry = self._entries.get(place)
             if pause is None:
                 self._entries.pop(place, None)
+                if not any(one.tenant == place.tenant for one in self._entries):
+                    self._served.pop(place.tenant, None)
             elif entry is not None:
                 entry.due = self._clock.ticks() + (0.0 if entry.is_news else pause)
                 entry.is_busy = entry.is_news = False

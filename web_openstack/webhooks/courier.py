@@ -161,7 +161,11 @@ class Courier(threading.Thread):
         if self._halt.is_set():
             return
         for place in self._agenda.take():
-            self._workers.submit(self._work, place)
+            try:
+                self._workers.submit(self._work, place)
+            except RuntimeError:  # the system gives no more threads
+                log.exception("webhook.no_thread", tenant=place.tenant, id=place.id)
+                self._agenda.done(place, AGAIN)
 
     def sweep(self) -> None:
         """See what lies in the bucket. What the process before this one left is due at once. Raises AWS's errors."""
