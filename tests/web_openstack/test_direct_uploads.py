@@ -5,7 +5,7 @@ import json
 
 import pytest
 from botocore.exceptions import NoCredentialsError
-from deletions import delete
+from deletions import beside, delete
 from hooked import SETTING, TOLD, Receiver, courier, turns
 from web_tier import picture
 
@@ -184,13 +184,60 @@ def test_an_upload_that_cannot_be_cleared_costs_nobody_the_answer(web):
     assert {request.id for request in web.taken()} == {name.partition(".")[0]}
 
 
-def test_of_two_that_submit_it_at_once_both_get_the_job(web):
+def test_while_it_is_unanswered_it_is_sent_once_however_often_it_is_stored_and_submitted(web):
+    name = stored(web)
+    for _ in range(20):
+        assert submit(web, name).status_code == 202
+        web.inputs.put(f"default/uploads/{name}", DATA, "image/png")  # the invitation is still good
+    assert len(web.taken()) == 1
+
+
+def test_where_it_is_not_known_to_be_unanswered_it_is_sent_again_and_charged_again(make_web):
+    web = make_web()
+    other = beside(web, make_web(rate_limit="2/hour"))
+    name = stored(web)
+    codes = []
+    for _ in range(3):
+        other.deps.jobs.demand.withdrawn(name.partition(".")[0], "default")  # as if it had just started
+        codes.append(submit(other, name).status_code)
+        web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
+    assert codes == [202, 202, 202]
+    other.deps.jobs.demand.withdrawn(name.partition(".")[0], "default")
+    assert submit(other, name).status_code == 429
+    assert len(web.taken()) == 3
+
+
+def test_one_that_could_not_be_sent_is_not_taken_in_and_the_repeat_makes_it_good(web):
+    name = stored(web)
+    web.requests.script.fail("send", aws_error("SlowDown", 503))
+    assert submit(web, name).status_code == 503
+    assert web.deps.jobs.demand.outstanding() == 0
+    assert submit(web, name).status_code == 202
+    assert len(web.taken()) == 1
+
+
+def test_of_two_that_submit_it_at_once_one_is_told_to_come_again_for_the_other_may_fail_yet(web):
     name = stored(web)
     copy, again = web.inputs.copy, []
 
     def copies(source, key):
         web.inputs.copy = copy
-        again.append(submit(web, name).status_code)
+        again.append(submit(web, name))
+        raise aws_error("SlowDown", 503)
+
+    web.inputs.copy = copies
+    assert submit(web, name).status_code == 503
+    assert (again[0].status_code, again[0].headers["Retry-After"]) == (503, "1")
+    assert submit(web, name).status_code == 202
+    assert len(web.taken()) == 1
+
+
+def test_of_two_nodes_that_take_it_in_at_once_both_give_the_job(web, make_web):
+    other, name = beside(web, make_web()), stored(web)
+    copy, again = web.inputs.copy, []
+
+    def copies(source, key):
+        again.append(submit(other, name).status_code)
         return copy(source, key)
 
     web.inputs.copy = copies
@@ -210,20 +257,20 @@ def test_deleted_it_stays_deleted_though_the_invitation_is_still_good(web):
     assert web.taken() == []
 
 
-def test_deleted_while_it_is_submitted_again_its_bytes_do_not_come_back(web):
-    name = stored(web)
+def test_deleted_while_another_node_takes_it_in_again_its_bytes_do_not_come_back(web, make_web):
+    other, name = beside(web, make_web()), stored(web)
     job = submit(web, name).json["id"]
     web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
-    copy = web.inputs.copy
+    copy = other.inputs.copy
 
     def copies(source, key):
-        assert delete(web, job).status_code == 204
+        assert delete(other, job).status_code == 204
         return copy(source, key)
 
-    web.inputs.copy = copies
-    submit(web, name)
+    other.inputs.copy = copies
+    submit(other, name)
     assert web.inputs.objects == {}
-    assert web.client.simulate_get(f"/v1/images/{job}").status_code == 410
+    assert other.client.simulate_get(f"/v1/images/{job}").status_code == 410
 
 
 def test_without_credentials_to_sign_with_nobody_is_invited(web):
