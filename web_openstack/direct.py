@@ -27,7 +27,7 @@ from skylens.store import Invitation, Store, Wanted
 from web_openstack import header
 from web_openstack.jobs import Jobs, check_id, made_at, unavailable
 from web_openstack.uploads import Readable, Uploads, clean_name
-from web_openstack.webhooks.callbacks import Callback
+from web_openstack.webhooks.callbacks import Callback, promised
 
 log = logs.get(__name__)
 
@@ -90,8 +90,10 @@ class Direct:
         """Take the stored image in; the job's id. Asked again, it is the same job.
 
         It was charged when it was invited. Where the job was sent before and this node does not know it as unanswered,
-        it is sent again, and charged again. Raises UnknownJobError (nothing is stored), ExpiredError, TooLargeError, UnsupportedImageError,
-        UndecodableImageError, TooManyRequestsError, UnavailableError.
+        it is sent again, and charged again.
+
+        Raises UnknownJobError (nothing is stored), ConflictError (another webhook is promised), ExpiredError,
+        TooLargeError, UnsupportedImageError, UndecodableImageError, TooManyRequestsError, UnavailableError.
         """
         found = _ID.fullmatch(asked.upload)
         if found is None:
@@ -103,23 +105,24 @@ class Direct:
         with self._alone(place):
             known = self.jobs.demand.is_outstanding(job, tenant) or self.jobs.look(job, tenant) is not None
             if not known and self._is_good(place):
-                if self.jobs.is_stored(job, tenant):
-                    self.charge(tenant)
-                if callback:
-                    callback.register(job)
                 name = clean_name(asked.name) or job
-                with suppress(UnknownJobError):  # another node's request for the same upload was first
+                with suppress(UnknownJobError), promised(callback, job):  # or another node's request was first
+                    if self.jobs.is_stored(job, tenant):
+                        self.charge(tenant)
                     self.jobs.submit_stored(
                         place, tenant=tenant, top=top, trace=trace, job=job, digest=digest, name=name
                     )
                     self._clear(place)
+                    return job
             if not known and not self.jobs.is_stored(job, tenant):
                 raise UnknownJobError(f"nothing is stored for upload {job} yet: its PUT did not come, or was refused")
-        return job
+            if callback:
+                callback.agree(job)
+            return job
 
     @contextmanager
     def _alone(self, place: str) -> Iterator[None]:
-        """One request at a time takes an upload in: until it has, nobody else can promise it. Raises UnavailableError."""
+        """One request at a time takes an upload in: until it has, no other can promise it. Raises UnavailableError."""
         with self._lock:
             if place in self._busy:
                 raise UnavailableError("another request is taking this upload in", retry_after=1)
