@@ -159,7 +159,7 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
     uploads = Uploads(s.max_image_bytes, s.max_pixels)
     waits = Waits(s.wait_seconds, s.max_wait_seconds)
     batches = Batches(deps.state, deps.jobs, s.max_batch)
-    stored = Direct(deps.jobs.inputs, deps.jobs, uploads)
+    stored = Direct(deps.jobs.inputs, deps.jobs, uploads, door.charge)
     callbacks = Callbacks(deps.hooks, signature.keys(s.webhook_secrets), Rules.of(s))
     guards = [SameSite(local=not (s.open_door or s.trusted_proxy))] if isinstance(deps.callers, Open) else []
     app = _bare(deps, deps.audit, *guards)

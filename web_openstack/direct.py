@@ -6,19 +6,28 @@ upload that nobody submits expires with the bucket's images.
 """
 
 import re
-from contextlib import suppress
-from dataclasses import dataclass
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
 from typing import TypeVar
 
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain
-from skylens.errors import BadRequestError, ExpiredError, MessageError, TooLargeError, UnknownJobError
+from skylens.errors import (
+    BadRequestError,
+    ExpiredError,
+    MessageError,
+    TooLargeError,
+    UnavailableError,
+    UnknownJobError,
+)
 from skylens.messages import Struct, decode
 from skylens.store import Invitation, Store, Wanted
 from web_openstack import header
 from web_openstack.jobs import Jobs, check_id, made_at, unavailable
 from web_openstack.uploads import Readable, Uploads, clean_name
-from web_openstack.webhooks.callbacks import Callback
+from web_openstack.webhooks.callbacks import Callback, promised
 
 log = logs.get(__name__)
 
@@ -53,6 +62,11 @@ class Direct:
     jobs: Jobs
     uploads: Uploads
     """Whose limits hold here as well."""
+    charge: Callable[[str], None]
+    """Counts an image against a tenant's limits. Raises TooManyRequestsError."""
+    _busy: set[str] = field(default_factory=set, init=False)
+    """Uploads that this process is taking in just now."""
+    _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def invite(self, announced: Announced, tenant: str) -> tuple[str, Invitation]:
         """An upload's id, and how to store it. Raises BadRequestError, TooLargeError, UnavailableError."""
@@ -75,8 +89,11 @@ class Direct:
     def submit(self, asked: Submitted, *, tenant: str, top: int, trace: str, callback: Callback | None = None) -> str:
         """Take the stored image in; the job's id. Asked again, it is the same job.
 
-        Raises UnknownJobError (nothing is stored), ExpiredError, TooLargeError, UnsupportedImageError,
-        UndecodableImageError, TooManyRequestsError, UnavailableError.
+        It was charged when it was invited. Where the job was sent before and this node does not know it as unanswered,
+        it is sent again, and charged again.
+
+        Raises UnknownJobError (nothing is stored), ConflictError (another webhook is promised), ExpiredError,
+        TooLargeError, UnsupportedImageError, UndecodableImageError, TooManyRequestsError, UnavailableError.
         """
         found = _ID.fullmatch(asked.upload)
         if found is None:
@@ -85,18 +102,36 @@ class Direct:
         check_id(job)
         if self.jobs.clock.now() - made_at(job) > self.jobs.retention:
             raise ExpiredError(f"upload {job} is older than images are kept")
-        if self.jobs.look(job, tenant) is not None:
-            return job
-        if self._is_good(place):
+        with self._alone(place):
+            known = self.jobs.demand.is_outstanding(job, tenant) or self.jobs.look(job, tenant) is not None
+            if not known and self._is_good(place):
+                name = clean_name(asked.name) or job
+                with suppress(UnknownJobError), promised(callback, job):  # or another node's request was first
+                    if self.jobs.is_stored(job, tenant):
+                        self.charge(tenant)
+                    self.jobs.submit_stored(
+                        place, tenant=tenant, top=top, trace=trace, job=job, digest=digest, name=name
+                    )
+                    self._clear(place)
+                    return job
+            if not known and not self.jobs.is_stored(job, tenant):
+                raise UnknownJobError(f"nothing is stored for upload {job} yet: its PUT did not come, or was refused")
             if callback:
-                callback.register(job)
-            name = clean_name(asked.name) or job
-            with suppress(UnknownJobError):  # another request for the same upload was first
-                self.jobs.submit_stored(place, tenant=tenant, top=top, trace=trace, job=job, digest=digest, name=name)
-                self._clear(place)
-        if not self.jobs.is_stored(job, tenant):
-            raise UnknownJobError(f"nothing is stored for upload {job} yet: its PUT did not come, or was refused")
-        return job
+                callback.agree(job)
+            return job
+
+    @contextmanager
+    def _alone(self, place: str) -> Iterator[None]:
+        """One request at a time takes an upload in: until it has, no other can promise it. Raises UnavailableError."""
+        with self._lock:
+            if place in self._busy:
+                raise UnavailableError("another request is taking this upload in", retry_after=1)
+            self._busy.add(place)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._busy.remove(place)
 
     def _is_good(self, place: str) -> bool:
         """Whether there is an image, and one to take. Raises what is wrong with it."""

@@ -5,8 +5,8 @@ import json
 
 import pytest
 from botocore.exceptions import NoCredentialsError
-from deletions import delete
-from hooked import SETTING, TOLD, Receiver, courier, turns
+from deletions import beside, delete
+from hooked import SETTING, TOLD, Receiver, courier, pending, turns
 from web_tier import picture
 
 from skylens.fakes import aws_error
@@ -184,13 +184,60 @@ def test_an_upload_that_cannot_be_cleared_costs_nobody_the_answer(web):
     assert {request.id for request in web.taken()} == {name.partition(".")[0]}
 
 
-def test_of_two_that_submit_it_at_once_both_get_the_job(web):
+def test_while_it_is_unanswered_it_is_sent_once_however_often_it_is_stored_and_submitted(web):
+    name = stored(web)
+    for _ in range(20):
+        assert submit(web, name).status_code == 202
+        web.inputs.put(f"default/uploads/{name}", DATA, "image/png")  # the invitation is still good
+    assert len(web.taken()) == 1
+
+
+def test_where_it_is_not_known_to_be_unanswered_it_is_sent_again_and_charged_again(make_web):
+    web = make_web()
+    other = beside(web, make_web(rate_limit="2/hour"))
+    name = stored(web)
+    codes = []
+    for _ in range(3):
+        other.deps.jobs.demand.withdrawn(name.partition(".")[0], "default")  # as if it had just started
+        codes.append(submit(other, name).status_code)
+        web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
+    assert codes == [202, 202, 202]
+    other.deps.jobs.demand.withdrawn(name.partition(".")[0], "default")
+    assert submit(other, name).status_code == 429
+    assert len(web.taken()) == 3
+
+
+def test_one_that_could_not_be_sent_is_not_taken_in_and_the_repeat_makes_it_good(web):
+    name = stored(web)
+    web.requests.script.fail("send", aws_error("SlowDown", 503))
+    assert submit(web, name).status_code == 503
+    assert web.deps.jobs.demand.outstanding() == 0
+    assert submit(web, name).status_code == 202
+    assert len(web.taken()) == 1
+
+
+def test_of_two_that_submit_it_at_once_one_is_told_to_come_again_for_the_other_may_fail_yet(web):
     name = stored(web)
     copy, again = web.inputs.copy, []
 
     def copies(source, key):
         web.inputs.copy = copy
-        again.append(submit(web, name).status_code)
+        again.append(submit(web, name))
+        raise aws_error("SlowDown", 503)
+
+    web.inputs.copy = copies
+    assert submit(web, name).status_code == 503
+    assert (again[0].status_code, again[0].headers["Retry-After"]) == (503, "1")
+    assert submit(web, name).status_code == 202
+    assert len(web.taken()) == 1
+
+
+def test_of_two_nodes_that_take_it_in_at_once_both_give_the_job(web, make_web):
+    other, name = beside(web, make_web()), stored(web)
+    copy, again = web.inputs.copy, []
+
+    def copies(source, key):
+        again.append(submit(other, name).status_code)
         return copy(source, key)
 
     web.inputs.copy = copies
@@ -210,20 +257,20 @@ def test_deleted_it_stays_deleted_though_the_invitation_is_still_good(web):
     assert web.taken() == []
 
 
-def test_deleted_while_it_is_submitted_again_its_bytes_do_not_come_back(web):
-    name = stored(web)
+def test_deleted_while_another_node_takes_it_in_again_its_bytes_do_not_come_back(web, make_web):
+    other, name = beside(web, make_web()), stored(web)
     job = submit(web, name).json["id"]
     web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
-    copy = web.inputs.copy
+    copy = other.inputs.copy
 
     def copies(source, key):
-        assert delete(web, job).status_code == 204
+        assert delete(other, job).status_code == 204
         return copy(source, key)
 
-    web.inputs.copy = copies
-    submit(web, name)
+    other.inputs.copy = copies
+    submit(other, name)
     assert web.inputs.objects == {}
-    assert web.client.simulate_get(f"/v1/images/{job}").status_code == 410
+    assert other.client.simulate_get(f"/v1/images/{job}").status_code == 410
 
 
 def test_without_credentials_to_sign_with_nobody_is_invited(web):
@@ -252,6 +299,61 @@ def test_its_webhook_is_told_once(make_web):
     web.deps.jobs.settle(web.reply(web.taken()[0]))
     work = courier(web, receiver)
     work.turn()
-    assert submit(web, name, TOLD).status_code == 202
+    refused = submit(web, name, TOLD)  # or its client would wait for another one
+    assert (refused.status_code, "or is told" in refused.json["detail"]) == (409, True)
+    assert submit(web, name).status_code == 202
     turns(work, web, 100)
     assert receiver.ids == [name.partition(".")[0]]
+
+
+def test_a_webhook_that_comes_after_its_image_is_refused_and_not_forgotten(make_web):
+    web = make_web(webhook_secrets=SETTING)
+    name = stored(web)
+    assert submit(web, name).status_code == 202
+    refused = submit(web, name, TOLD)
+    assert (refused.status_code, "had no Callback-Url" in refused.json["detail"]) == (409, True)
+    assert pending(web) == []
+
+
+@pytest.mark.parametrize("is_known", [True, False])
+def test_another_webhook_for_the_same_image_is_refused_and_the_first_one_stays(make_web, is_known):
+    web = make_web(webhook_secrets=SETTING)
+    name = stored(web)
+    job = submit(web, name, TOLD).json["id"]
+    if not is_known:  # as if it had just started
+        web.deps.jobs.demand.withdrawn(job, "default")
+        web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
+    refused = submit(web, name, {"Callback-Url": "https://other.example/hook"})
+    assert (refused.status_code, "another Callback-Url" in refused.json["detail"]) == (409, True)
+    assert pending(web) == [f"webhooks/default/{job}"]
+    assert submit(web, name, TOLD).status_code == 202
+
+
+def test_a_webhook_whose_image_is_not_taken_in_is_taken_back(make_web):
+    web = make_web(webhook_secrets=SETTING)
+    name = stored(web)
+    web.inputs.script.fail("copy", aws_error("SlowDown", 503))
+    assert submit(web, name, TOLD).status_code == 503
+    assert (pending(web), len(web.deps.hooks.agenda)) == ([], 0)
+    assert submit(web, name, TOLD).status_code == 202
+    assert len(pending(web)) == 1
+
+
+def test_an_older_webhook_stays_when_its_image_cannot_be_sent_again(make_web):
+    web = make_web(webhook_secrets=SETTING)
+    name = stored(web)
+    job = submit(web, name, TOLD).json["id"]
+    web.deps.jobs.demand.withdrawn(job, "default")  # as if it had just started
+    web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
+    web.inputs.script.fail("copy", aws_error("SlowDown", 503))
+    assert submit(web, name, TOLD).status_code == 503
+    assert pending(web) == [f"webhooks/default/{job}"]
+
+
+def test_while_the_webhooks_cannot_be_looked_at_a_repeat_is_told_to_come_again(make_web):
+    web = make_web(webhook_secrets=SETTING)
+    name = stored(web)
+    assert submit(web, name, TOLD).status_code == 202
+    web.state.script.fail("get", aws_error("SlowDown", 503))
+    assert submit(web, name, TOLD).status_code == 503
+    assert submit(web, name, TOLD).status_code == 202

@@ -7,7 +7,9 @@ from dataclasses import dataclass
 
 import falcon
 
-from skylens.errors import BadRequestError
+from skylens.aws_errors import AWS_ERRORS
+from skylens.errors import BadRequestError, ConflictError
+from web_openstack.jobs import unavailable
 from web_openstack.webhooks.agenda import Place
 from web_openstack.webhooks.hooks import Hooks, Kind
 from web_openstack.webhooks.target import HEADER, Rules
@@ -22,9 +24,25 @@ class Callback:
     kind: Kind
     url: str
 
-    def register(self, name: str) -> None:
-        """Promise it for the image or batch of that id. Raises TooManyRequestsError, UnavailableError."""
-        self.hooks.register(Place(self.tenant, name), self.kind, self.url)
+    def register(self, name: str) -> bool:
+        """Promise it for the image or batch of that id; False when one is promised already.
+
+        Raises TooManyRequestsError, UnavailableError.
+        """
+        return self.hooks.register(Place(self.tenant, name), self.kind, self.url)
+
+    def agree(self, name: str) -> None:
+        """Raise ConflictError unless this is what is promised for that image or batch already, or UnavailableError."""
+        try:
+            held = self.hooks.get(Place(self.tenant, name))
+        except AWS_ERRORS as error:
+            raise unavailable(error) from error
+        if held is None:
+            raise ConflictError(
+                f"{name} is taken in already, and no webhook of it is due: it had no {HEADER}, or is told"
+            )
+        if held.hook.url != self.url:
+            raise ConflictError(f"{name} came with another {HEADER} before, and is told there")
 
     @property
     def digest(self) -> str:
@@ -34,15 +52,21 @@ class Callback:
 
 @contextmanager
 def promised(callback: Callback | None, name: str) -> Iterator[None]:
-    """Register it for an image or batch that is about to be made under a fresh id; take it back if none is made."""
+    """Register it for an image or batch that is about to be made; take it back if none is made.
+
+    Raises ConflictError when another one is promised for that id, and what ``register`` raises.
+    """
     if callback is None:
         yield
         return
-    callback.register(name)
+    is_new = callback.register(name)
+    if not is_new:
+        callback.agree(name)
     try:
         yield
     except BaseException:
-        callback.hooks.withdraw(Place(callback.tenant, name))
+        if is_new:
+            callback.hooks.withdraw(Place(callback.tenant, name))
         raise
 
 

@@ -47,12 +47,15 @@ class Hooks:
     state: Store
     agenda: Agenda
 
-    def register(self, place: Place, kind: Kind, url: str) -> None:
-        """Keep it; one that is there already stays as it is. Raises TooManyRequestsError, UnavailableError."""
+    def register(self, place: Place, kind: Kind, url: str) -> bool:
+        """Keep it; one that is there already stays as it is, which gives False.
+
+        Raises TooManyRequestsError, UnavailableError.
+        """
         self.agenda.add(place)
         try:
             hook = Hook(kind=kind, url=url)
-            self.state.put_if(key(place), encode(hook), "application/json", etag=None)
+            return self.state.put_if(key(place), encode(hook), "application/json", etag=None) is not None
         except AWS_ERRORS as error:
             self.agenda.drop(place)
             raise unavailable(error, "; the webhook is not registered") from error
