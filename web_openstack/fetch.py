@@ -2,7 +2,8 @@
 
 import re
 import ssl
-from collections.abc import Mapping
+import time
+from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple, Protocol
 
@@ -12,7 +13,7 @@ from skylens.errors import SettingsError, UnavailableError
 from skylens.settings import AUTHORITY
 
 TIMEOUT, TOTAL = 3.0, 10.0
-"""Seconds to connect, and for both connecting and each wait for bytes."""
+"""Seconds to connect, and for both connecting and each wait for bytes; after ``TOTAL`` no more of a body is read."""
 LARGEST = 256 * 1024
 """Bytes of a document."""
 IDLE = 8
@@ -35,8 +36,9 @@ class Fetch(Protocol):
 class HttpFetch:
     """The real one: no redirects, no repeats, no proxies, certificates always checked."""
 
-    def __init__(self, authorities: str) -> None:
+    def __init__(self, authorities: str, ticks: Callable[[], float] = time.monotonic) -> None:
         """``authorities``: file of certificates to trust beside the system's, or nothing. Raises SettingsError."""
+        self._ticks = ticks
         context = ssl.create_default_context()
         try:
             if authorities:
@@ -52,14 +54,18 @@ class HttpFetch:
         if not SAFE.match(url):
             raise UnavailableError(f"{url[:200]!r} is neither https:// nor http:// on this machine")
         asked = {"Accept": "application/json", "Accept-Encoding": "identity", "User-Agent": "skylens", **headers}
+        until = self._ticks() + TOTAL
         try:
             answer = self._pool.request("GET", url, headers=asked, redirect=False, preload_content=False)
             body = b""
-            while part := answer.read(LARGEST + 1 - len(body), decode_content=False):
+            while part := answer.read1(LARGEST + 1 - len(body), decode_content=False):  # what is there, not all of it
                 body += part
                 if len(body) > LARGEST:
                     answer.close()
                     raise UnavailableError(f"{url} answers with more than {LARGEST} bytes")
+                if self._ticks() >= until:
+                    answer.close()
+                    raise UnavailableError(f"{url} answers for longer than {TOTAL:g} s")
         except (urllib3.exceptions.HTTPError, OSError, ValueError) as error:
             said = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             raise UnavailableError(f"{url} does not answer: {said}") from error

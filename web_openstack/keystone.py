@@ -31,7 +31,9 @@ log = logs.get(__name__)
 
 FORM = re.compile(r"[\w.+/=-]{1,8192}", re.ASCII)
 HELPERS, MOST_ASKED, KEPT = 16, 64, 10_000
-"""Tokens asked about at once, on their way or waiting for it, and remembered."""
+"""Tokens asked about at once, on their way or waiting for it, and remembered of the good ones and of the others."""
+FOR_GOOD = 16
+"""Of ``MOST_ASKED``, so many are for tokens that were good when they were asked about last."""
 GOOD, BAD, AWAY = 60.0, 10.0, 1.0
 """Seconds for which Keystone's word counts: that a token is good, that it is not, and that nothing was to be had."""
 REFUSED = (401, 403, 404)
@@ -81,7 +83,8 @@ class KeystoneTokens:
     def __init__(self, url: str, fetch: Fetch, grants: Grants, clock: Clock, helpers: Executor) -> None:
         """``url``: of the Identity API, ending in /v3; ``helpers``: at most ``HELPERS`` threads."""
         self._url, self._fetch, self._grants, self._clock, self._helpers = url, fetch, grants, clock, helpers
-        self._known: OrderedDict[bytes, tuple[float, Verdict]] = OrderedDict()
+        self._good: OrderedDict[bytes, tuple[float, Verdict]] = OrderedDict()
+        self._others: OrderedDict[bytes, tuple[float, Verdict]] = OrderedDict()
         self._asked: dict[bytes, list[Tell]] = {}
         self._lock = threading.Lock()
         self._away = False
@@ -95,7 +98,7 @@ class KeystoneTokens:
             if digest in self._asked:
                 self._asked[digest].append(tell)
                 return False
-            if len(self._asked) >= MOST_ASKED:
+            if len(self._asked) >= (MOST_ASKED if digest in self._good else MOST_ASKED - FOR_GOOD):
                 return True
             self._asked[digest] = [tell]
         try:
@@ -128,8 +131,19 @@ class KeystoneTokens:
         return (verdict and verdict.name) or fingerprint(token)
 
     def _fresh(self, digest: bytes) -> Verdict | None:
-        until, verdict = self._known.get(digest, (float("-inf"), None))
-        return verdict if self._clock.ticks() < until else None
+        now = self._clock.ticks()
+        heard = (known[digest] for known in (self._good, self._others) if digest in known)
+        return next((verdict for until, verdict in heard if now < until), None)
+
+    def _remember(self, digest: bytes, verdict: Verdict) -> None:
+        """Strangers push out strangers alone; who was good is known as such until Keystone denies it."""
+        self._others.pop(digest, None)
+        if not isinstance(verdict.outcome, UnavailableError):
+            self._good.pop(digest, None)
+        known = self._good if isinstance(verdict.outcome, Caller) else self._others
+        known[digest] = (self._clock.ticks() + verdict.seconds, verdict)
+        if len(known) > KEPT:
+            known.popitem(last=False)
 
     def _ask(self, digest: bytes, token: str) -> None:
         """One helper's work."""
@@ -139,10 +153,7 @@ class KeystoneTokens:
             log.exception("keystone.broke")
             verdict = Verdict(UnavailableError(), AWAY)
         with self._lock:
-            self._known.pop(digest, None)
-            self._known[digest] = (self._clock.ticks() + verdict.seconds, verdict)
-            if len(self._known) > KEPT:
-                self._known.popitem(last=False)
+            self._remember(digest, verdict)
             waiting = self._asked.pop(digest)
         for tell in waiting:
             tell()

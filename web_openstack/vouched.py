@@ -19,7 +19,7 @@ def vouched(settings: WebSettings, clock: Clock, stack: contextlib.ExitStack) ->
     """What the settings ask for, and the threads that it needs, begun; ``stack`` ends them. Raises SettingsError."""
     if not settings.oidc_issuer and not settings.keystone_url:
         return Tokens(), []
-    fetch = HttpFetch(settings.tokens_ca)
+    fetch = HttpFetch(settings.tokens_ca, clock.ticks)
     oidc, threads = _oidc(settings, fetch, clock, stack) if settings.oidc_issuer else (None, [])
     return Tokens(oidc, _keystone(settings, fetch, clock, stack) if settings.keystone_url else None), threads
 

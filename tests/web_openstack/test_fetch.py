@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from loopback import serving
 
+from skylens.clock import FakeClock
 from skylens.errors import SettingsError, UnavailableError
 from web_openstack import fetch
 from web_openstack.fetch import LARGEST, HttpFetch
@@ -94,6 +95,24 @@ def test_who_takes_the_connection_and_says_nothing_is_not_waited_for(monkeypatch
     monkeypatch.setattr(fetch, "TOTAL", 0.05)
     with socket.create_server(("127.0.0.1", 0)) as silent, pytest.raises(UnavailableError, match="does not answer"):
         HttpFetch("")(f"http://127.0.0.1:{silent.getsockname()[1]}/")
+
+
+def test_who_sends_byte_by_byte_is_left_after_ten_seconds():
+    clock, left = FakeClock(), threading.Event()
+
+    class Dribbles(Handler):
+        def do_GET(self):
+            self.send_response(200)
+            self.send_header("Content-Length", str(LARGEST))
+            self.end_headers()
+            clock.sleep(fetch.TOTAL)
+            self.wfile.write(b"x")
+            left.wait(60)
+
+    with serving(Dribbles) as server:
+        with pytest.raises(UnavailableError, match="answers for longer than 10 s"):
+            HttpFetch("", clock.ticks)(f"http://127.0.0.1:{server.server_port}/")
+        left.set()
 
 
 @pytest.fixture(scope="module")

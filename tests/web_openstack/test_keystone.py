@@ -147,7 +147,7 @@ def test_many_who_show_one_token_are_one_question(keystone, callers):
 
 
 def test_a_flood_of_tokens_is_bounded_and_those_beyond_are_asked_to_come_again(keystone, callers, monkeypatch):
-    monkeypatch.setattr(module, "MOST_ASKED", 3)
+    monkeypatch.setattr(module, "MOST_ASKED", 3 + module.FOR_GOOD)
     held = threading.Event()
     keystone.script = [held] * 3
     told = []
@@ -166,10 +166,55 @@ def test_what_is_remembered_is_bounded(keystone, callers, monkeypatch):
     monkeypatch.setattr(module, "KEPT", 5)
     for number in range(20):
         refusal(callers, f"t{number}")
-    assert len(callers._known) == 5
+    assert len(callers._others) == 5
     assert len(keystone.asked) == 20
     refusal(callers, "t19")
     assert len(keystone.asked) == 20
+    for _ in range(6):
+        caller(callers, keystone.issue("member"))
+    assert len(callers._good) == 5
+
+
+def test_a_flood_of_strangers_makes_no_good_token_forgotten(keystone, callers, monkeypatch):
+    monkeypatch.setattr(module, "KEPT", 3)
+    token = keystone.issue("member")
+    caller(callers, token)
+    for number in range(5):
+        refusal(callers, f"t{number}")
+    assert caller(callers, token)
+    assert keystone.asked.count(token) == 1
+
+
+@pytest.mark.parametrize("since", [[], [503]])
+def test_while_strangers_wait_in_every_place_of_theirs_a_token_that_was_good_is_asked_about(
+    keystone, callers, clock, monkeypatch, since
+):
+    monkeypatch.setattr(module, "MOST_ASKED", module.FOR_GOOD + 2)
+    token, held, told = keystone.issue("member"), threading.Event(), []
+    caller(callers, token)
+    clock.sleep(GOOD)
+    for status in since:
+        keystone.script = [status]
+        refusal(callers, token, UnavailableError)
+        clock.sleep(AWAY)
+    keystone.script = [held] * 2
+    assert [callers.ready(auth_token(f"t{number}").get, lambda: told.append(1)) for number in range(2)] == [False] * 2
+    until(lambda: keystone.script == [])
+    assert callers.ready(auth_token("t2").get, pytest.fail)
+    assert caller(callers, token).tenant == PROJECT
+    held.set()
+    until(lambda: len(told) == 2)
+
+
+def test_a_token_that_was_taken_back_is_a_stranger_again(keystone, callers, clock, monkeypatch):
+    token = keystone.issue("member")
+    caller(callers, token)
+    keystone.revoke(token)
+    clock.sleep(GOOD)
+    refusal(callers, token)
+    clock.sleep(BAD)
+    monkeypatch.setattr(module, "MOST_ASKED", module.FOR_GOOD)
+    assert refusal(callers, token, UnavailableError).retry_after == 1
 
 
 def test_without_a_thread_for_it_a_token_is_asked_to_come_again(keystone, clock):
