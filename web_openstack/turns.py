@@ -4,7 +4,6 @@ import hashlib
 import math
 import threading
 from collections import OrderedDict
-from typing import TypeVar
 
 from skylens.clock import Clock
 
@@ -15,8 +14,10 @@ LONGEST = 3600.0
 LATE = 5.0
 """Seconds by which the last one of a line may be late."""
 MOST = 65_536
-"""So many are known by their Idempotency-Key when they come back; of more, those told first are forgotten."""
-_K = TypeVar("_K", str, bytes)
+"""So many are known by their Idempotency-Key when they come back; of more, the tenant that has most forgets its first.
+
+So many tenants' lines are known, too.
+"""
 
 
 class Turns:
@@ -29,7 +30,8 @@ class Turns:
     def __init__(self, clock: Clock) -> None:
         self._clock, self._lock = clock, threading.Lock()
         self._ends: OrderedDict[str, float] = OrderedDict()
-        self._known: OrderedDict[bytes, float] = OrderedDict()
+        self._known: dict[str, OrderedDict[bytes, float]] = {}
+        self._count = 0
 
     def give(self, tenant: str, key: str, *, earliest: float, rate: float) -> int:
         """Whole seconds after which to come back: not before ``earliest`` seconds, nor before those told already.
@@ -38,16 +40,18 @@ class Turns:
         its time is told the rest of it; who comes in time, and in vain, does not have to go back to the end.
         """
         with self._lock:
-            now, name = self._clock.ticks(), _name(tenant, key)
-            told = self._known.get(name) if key else None
+            now, told = self._clock.ticks(), self._told(tenant, key)
             if told is not None and told > now:
                 return _whole(told - now)
             at = now + earliest
             if told is None:
                 at = min(max(at, self._ends.get(tenant, now)) + 1 / max(PACE * rate, 1e-6), now + LONGEST)
-                _keep(self._ends, tenant, at)
+                self._ends[tenant] = at
+                self._ends.move_to_end(tenant)
+                if len(self._ends) > MOST:
+                    self._ends.popitem(last=False)
             if key:
-                _keep(self._known, name, at)
+                self._remember(tenant, key, at)
             return _whole(at - now)
 
     def may_fill(self, tenant: str, key: str, kept: float) -> float:
@@ -59,24 +63,39 @@ class Turns:
             now = self._clock.ticks()
             if now > self._ends.get(tenant, -math.inf) + LATE:
                 return 1.0
-            told = self._known.get(_name(tenant, key)) if key else None
+            told = self._told(tenant, key)
             return 1.0 if told is not None and told <= now else 1.0 - kept
 
     def took(self, tenant: str, key: str) -> None:
         """It was let in."""
         with self._lock:
-            self._known.pop(_name(tenant, key), None)
+            if self._told(tenant, key) is not None:
+                del self._known[tenant][_name(key)]
+                self._fewer(tenant)
+
+    def _told(self, tenant: str, key: str) -> float | None:
+        own = self._known.get(tenant) if key else None
+        return own.get(_name(key)) if own else None
+
+    def _remember(self, tenant: str, key: str, at: float) -> None:
+        own, name = self._known.setdefault(tenant, OrderedDict()), _name(key)
+        self._count += name not in own
+        own[name] = at
+        own.move_to_end(name)
+        if self._count > MOST:
+            fullest = max(self._known, key=lambda each: len(self._known[each]))
+            self._known[fullest].popitem(last=False)
+            self._fewer(fullest)
+
+    def _fewer(self, tenant: str) -> None:
+        """One turn of the tenant is known no more."""
+        self._count -= 1
+        if not self._known[tenant]:
+            del self._known[tenant]
 
 
-def _keep(held: OrderedDict[_K, float], name: _K, at: float) -> None:
-    held[name] = at
-    held.move_to_end(name)
-    if len(held) > MOST:
-        held.popitem(last=False)
-
-
-def _name(tenant: str, key: str) -> bytes:
-    return hashlib.sha256(f"{tenant}/{key}".encode(errors="surrogatepass")).digest()[:16]
+def _name(key: str) -> bytes:
+    return hashlib.sha256(key.encode(errors="surrogatepass")).digest()[:16]
 
 
 def _whole(seconds: float) -> int:

@@ -73,6 +73,24 @@ def test_nobody_is_sent_away_for_more_than_an_hour(line):
 def test_a_flood_of_keys_forgets_those_told_first(monkeypatch, clock, line):
     monkeypatch.setattr(turns, "MOST", 3)
     waits = [line.give("t", f"k{number}", earliest=0, rate=RATE) for number in range(4)]
-    assert len(line._known) == 3
+    assert (line._count, len(line._known["t"])) == (3, 3)
     clock.sleep(max(waits))
     assert [line.may_fill("t", f"k{number}", 0.25) for number in range(2)] == [0.75, 1]
+
+
+def test_a_tenants_flood_of_keys_forgets_no_other_tenants_turns(monkeypatch, clock, line):
+    monkeypatch.setattr(turns, "MOST", 6)
+    waits = [line.give("polite", f"k{number}", earliest=0, rate=RATE) for number in range(3)]
+    waits += [line.give("greedy", f"k{number}", earliest=0, rate=RATE) for number in range(20)]
+    assert {tenant: len(own) for tenant, own in line._known.items()} == {"polite": 3, "greedy": 3}
+    clock.sleep(max(waits))
+    assert [line.may_fill("polite", f"k{number}", 0.25) for number in range(3)] == [1, 1, 1]
+    assert [line.may_fill("greedy", f"k{number}", 0.25) for number in (16, 17)] == [0.75, 1]
+
+
+def test_nothing_is_kept_of_those_who_were_let_in(line):
+    for _ in range(2):
+        line.give("t", "k", earliest=0, rate=RATE)
+    line.took("t", "k")
+    line.took("t", "k")
+    assert (line._count, line._known) == (0, {})
