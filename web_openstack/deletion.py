@@ -12,6 +12,7 @@ from skylens.messages import encode
 from skylens.store import Store
 from web_openstack import deadletters
 from web_openstack.deleted import tombstone
+from web_openstack.direct import uploaded
 from web_openstack.jobs import Jobs, check_id, unavailable
 from web_openstack.refill import before
 from web_openstack.webhooks import hooks
@@ -52,6 +53,8 @@ class Deletion:
         self.jobs.settle(stone)
         self.state.put(f"{FOLDER}/{self.jobs.new_id()}/{place}", b"{}", "application/json")
         self.jobs.inputs.delete(place)
+        for upload in self.jobs.inputs.keys(uploaded(job, tenant)):  # what could not be cleared, or was stored again
+            self.jobs.inputs.delete(upload)
         self.state.delete(f"{deadletters.PREFIX}{place}")
         self.state.delete(hooks.key(Place(tenant, job)))
 

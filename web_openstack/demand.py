@@ -31,19 +31,21 @@ class DemandCounter:
         self._second = int(clock.ticks())
         self._service: deque[float] = deque(maxlen=SERVICE_TIMES)
 
-    def accepted(self, job: str, tenant: str, judge: Callable[[Standing], None] = lambda _: None) -> None:
-        """Count an image as taken in. The same job counts once.
+    def accepted(self, job: str, tenant: str, judge: Callable[[Standing], None] = lambda _: None) -> bool:
+        """Count an image as taken in; False when it is counted already, for the same job counts once.
 
         Nothing is counted when ``judge`` raises; it is called under the lock, so that of many at once not one too many
         is taken in, and must not block.
         """
         with self._lock:
             self._turn()
-            if (job, tenant) not in self._outstanding:
-                judge(self._standing(tenant))
-                self._outstanding[job, tenant] = self._clock.ticks()
-                self._by_tenant[tenant] += 1
-                self._arrivals[-1] += 1
+            if (job, tenant) in self._outstanding:
+                return False
+            judge(self._standing(tenant))
+            self._outstanding[job, tenant] = self._clock.ticks()
+            self._by_tenant[tenant] += 1
+            self._arrivals[-1] += 1
+            return True
 
     def standing(self, tenant: str) -> Standing:
         """Of unanswered images, how many the tenant has, how many there are, and of how many tenants."""

@@ -160,6 +160,11 @@ def key(name: str, tenant: str) -> str:
     return f"{tenant}/uploads/{name}"
 
 
+def uploaded(job: str, tenant: str) -> str:
+    """With what the key of a job's upload begins."""
+    return key(f"{job}.", tenant)
+
+
 def read(kind: type[_Kind], stream: Readable) -> _Kind:
     """A request's JSON. Raises BadRequestError, TooLargeError."""
     data = stream.read(LONGEST + 1)

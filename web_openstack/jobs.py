@@ -163,13 +163,14 @@ class Jobs:
     def _taking_in(self, job: str, tenant: str) -> Iterator[None]:
         """Count the job as outstanding from before it can be answered; not any more if it was not taken in.
 
-        Raises what ``allowance`` raises.
+        A repeat that fails leaves the first one's count. Raises what ``allowance`` raises.
         """
-        self.demand.accepted(job, tenant, self.allowance(tenant))
+        is_first = self.demand.accepted(job, tenant, self.allowance(tenant))
         try:
             yield
         except BaseException as error:
-            self.demand.withdrawn(job, tenant)
+            if is_first:
+                self.demand.withdrawn(job, tenant)
             if isinstance(error, AWS_ERRORS):
                 raise unavailable(error, "; nothing was taken in") from error
             raise

@@ -88,6 +88,7 @@ IN_GROUP = [
 NEEDS = {
     "web": [
         *at("input/default/1", "PutObject", "GetObject", "DeleteObject"),
+        *at("input/default/uploads/1", "DeleteObject"),
         ("CopyObject", {**place("input/default/2"), "CopySource": place("input/default/1")}),
         *at("output/default/1.json", "GetObject", "PutObject"),
         first("output/default/1.json"),

@@ -6,6 +6,7 @@ import pytest
 from fleets import report
 from web_tier import picture
 
+from skylens.errors import UnavailableError
 from skylens.fakes import FakeQueue, aws_error
 from skylens.messages import Reply, decode, encode
 from web_openstack.deadletters import DeadLetters
@@ -13,6 +14,7 @@ from web_openstack.housekeeping import ASTRAY, FORGOTTEN, SEEN_TAG, Astray, Hous
 from web_openstack.metrics import WebMetrics
 from web_openstack.replies import ReplyHelper, ReplyThread
 from web_openstack.unstored import Unstored
+from web_openstack.uploads import Image
 
 ASYNC = {"Content-Type": "image/png", "Prefer": "respond-async"}
 
@@ -319,6 +321,15 @@ def test_withdrawing_an_old_job_leaves_no_negative_count(web):
     demand.accepted("b", "t")
     demand.withdrawn("b", "t")
     assert demand.snapshot().arrivals[-1] == 0
+
+
+def test_a_repeat_that_fails_leaves_the_first_ones_count(web):
+    jobs, image = web.deps.jobs, Image(picture(), "image/png", "a.png")
+    job = jobs.submit(image, tenant="default", top=1)
+    web.requests.script.fail("send", aws_error("SlowDown", 503))
+    with pytest.raises(UnavailableError):
+        jobs.submit(image, tenant="default", top=1, job=job)
+    assert jobs.demand.is_outstanding(job, "default")
 
 
 def test_a_node_never_sweeps_its_own_queue_by_a_stale_listing(web, monkeypatch):

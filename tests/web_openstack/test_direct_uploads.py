@@ -273,6 +273,15 @@ def test_deleted_while_another_node_takes_it_in_again_its_bytes_do_not_come_back
     assert other.client.simulate_get(f"/v1/images/{job}").status_code == 410
 
 
+def test_deleted_what_was_stored_goes_too_though_it_could_not_be_cleared(web):
+    name, another = stored(web), stored(web)
+    web.inputs.script.fail("delete", aws_error("SlowDown", 503))
+    job = submit(web, name).json["id"]
+    assert f"default/uploads/{name}" in web.inputs.objects
+    assert delete(web, job).status_code == 204
+    assert list(web.inputs.objects) == [f"default/uploads/{another}"]
+
+
 def test_without_credentials_to_sign_with_nobody_is_invited(web):
     web.inputs.script.fail("invite", NoCredentialsError())
     assert announce(web).status_code == 503
