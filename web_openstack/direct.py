@@ -72,8 +72,17 @@ class Direct:
         except AWS_ERRORS as error:  # no credentials to sign with
             raise unavailable(error) from error
 
-    def submit(self, asked: Submitted, *, tenant: str, top: int, trace: str, callback: Callback | None = None) -> str:
-        """Take the stored image in; the job's id. Asked again, it is the same job.
+    def submit(
+        self,
+        asked: Submitted,
+        *,
+        tenant: str,
+        top: int,
+        trace: str,
+        turn: str = "",
+        callback: Callback | None = None,
+    ) -> str:
+        """Take the stored image in; the job's id. Asked again, it is the same job. ``turn``: as of ``Jobs.submit``.
 
         Raises UnknownJobError (nothing is stored), ExpiredError, TooLargeError, UnsupportedImageError,
         UndecodableImageError, TooManyRequestsError, UnavailableError.
@@ -92,7 +101,9 @@ class Direct:
                 callback.register(job)
             name = clean_name(asked.name) or job
             with suppress(UnknownJobError):  # another request for the same upload was first
-                self.jobs.submit_stored(place, tenant=tenant, top=top, trace=trace, job=job, digest=digest, name=name)
+                self.jobs.submit_stored(
+                    place, tenant=tenant, top=top, trace=trace, job=job, turn=turn, digest=digest, name=name
+                )
                 self._clear(place)
         if not self.jobs.is_stored(job, tenant):
             raise UnknownJobError(f"nothing is stored for upload {job} yet: its PUT did not come, or was refused")
