@@ -45,7 +45,7 @@ class Progress(Struct, frozen=True, kw_only=True):
 class Order:
     """Whose batch it is and what is asked of each image. ``charge``: counts one image against the tenant's limit.
 
-    ``batch``: its id; empty for a new one.
+    ``batch``: its id; empty for a new one; ``turn``: as of ``Jobs.submit``.
     """
 
     tenant: str
@@ -53,6 +53,7 @@ class Order:
     trace: str
     charge: Callable[[], None]
     batch: str = ""
+    turn: str = ""
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ class Batches:
             if any(item.refused and item.refused.code == UnavailableError.code for item in items):
                 raise UnavailableError("a file before this one could not be taken in either; send it again later")
             order.charge()
-            job = submit(tenant=order.tenant, top=order.top, trace=order.trace)
+            job = submit(tenant=order.tenant, top=order.top, trace=order.trace, turn=order.turn)
             items.append(Item(name=name, id=job))
         except UnknownJobError as error:
             items.append(Item(name=name, refused=Failure.of(error)))

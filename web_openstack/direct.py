@@ -86,8 +86,17 @@ class Direct:
         except AWS_ERRORS as error:  # no credentials to sign with
             raise unavailable(error) from error
 
-    def submit(self, asked: Submitted, *, tenant: str, top: int, trace: str, callback: Callback | None = None) -> str:
-        """Take the stored image in; the job's id. Asked again, it is the same job.
+    def submit(
+        self,
+        asked: Submitted,
+        *,
+        tenant: str,
+        top: int,
+        trace: str,
+        turn: str = "",
+        callback: Callback | None = None,
+    ) -> str:
+        """Take the stored image in; the job's id. Asked again, it is the same job. ``turn``: as of ``Jobs.submit``.
 
         It was charged when it was invited. Where the job was sent before and this node does not know it as unanswered,
         it is sent again, and charged again.
@@ -110,7 +119,7 @@ class Direct:
                     if self.jobs.is_stored(job, tenant):
                         self.charge(tenant)
                     self.jobs.submit_stored(
-                        place, tenant=tenant, top=top, trace=trace, job=job, digest=digest, name=name
+                        place, tenant=tenant, top=top, trace=trace, job=job, turn=turn, digest=digest, name=name
                     )
                     self._clear(place)
                     return job

@@ -45,8 +45,8 @@ class Door:
         tenant, key = self.who(req, "submit").tenant, req.get_header("Idempotency-Key") or ""
         share = self._fair.check(tenant, key)
         with self.admission.slot(tenant, share, lambda: self._fair.later(tenant, key)):
-            self._fair.entered(tenant, key)
             yield tenant
+            self._fair.entered(tenant, key)
 
     def charge(self, tenant: str) -> None:
         """Count an image against the tenant's limits. Raises TooManyRequestsError."""

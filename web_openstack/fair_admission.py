@@ -42,20 +42,23 @@ class FairAdmission:
         return share
 
     def entered(self, tenant: str, key: str) -> None:
-        """A request that was checked has a place to wait in."""
+        """A request was taken in; until then its turn is its own, whoever refuses it."""
         if key:
             self._turns.took(tenant, key)
 
-    def allowance(self, tenant: str) -> Callable[[Standing], None]:
-        """What raises when one more image of the tenant is too many. It is asked while the count stands still."""
-        most, seen = self._most(tenant), self._look()
+    def allowance(self, tenant: str, key: str = "") -> Callable[[Standing], None]:
+        """What raises when one more image of the tenant is too many. It is asked while the count stands still.
+
+        ``key``: as of ``check``, of the request that brings the image.
+        """
+        share, most, seen = self._turns.may_fill(tenant, key, KEPT), self._most(tenant), self._look()
 
         def judge(standing: Standing) -> None:
             if most and standing.own >= most:
                 detail = f"{most} images of this tenant are not answered yet, as many as it may have"
                 raise TooManyRequestsError(detail, retry_after=RETRY_AFTER, reason="outstanding")
-            if not may_enter(standing, seen.room(self._longest, standing.all)):
-                raise self._refusal(tenant, "", standing, seen)
+            if not may_enter(standing, share * seen.room(self._longest, standing.all)):
+                raise self._refusal(tenant, key, standing, seen)
 
         return judge
 

@@ -59,7 +59,7 @@ class Idempotency:
             if is_new or self.jobs.look(record.id, tenant) is None:
                 if callback:
                     callback.register(record.id)
-                self.jobs.submit(image, tenant=tenant, top=top, trace=trace, job=record.id)
+                self.jobs.submit(image, tenant=tenant, top=top, trace=trace, job=record.id, turn=header)
             self._note_sent(place, msgspec.structs.replace(record, sent=True))
         return record.id
 

@@ -72,16 +72,17 @@ class Jobs:
     new_id: Callable[[], str]
     storing_well: threading.Event
     """Set while the input bucket takes what it is given."""
-    allowance: Callable[[str], Callable[[Standing], None]]
-    """Of a tenant: what raises when one more image of it is too many."""
+    allowance: Callable[[str, str], Callable[[Standing], None]]
+    """Of a tenant and a ``turn``: what raises when one more image of it is too many."""
     heard: Callable[[Reply], None] = lambda _: None
     """Is told of every answer that this process meets, repeats included."""
 
-    def submit(self, image: Image, *, tenant: str, top: int, trace: str = "", job: str = "") -> str:
+    def submit(self, image: Image, *, tenant: str, top: int, trace: str = "", job: str = "", turn: str = "") -> str:
         """Store the image, then queue its request. The job's id; from here on the promise holds.
 
         An image whose answer is known already gets that one, and is neither stored nor queued. ``job``: the id to use
-        when this is a repeat. Raises UnavailableError, with nothing promised, when AWS fails.
+        when this is a repeat; ``turn``: the Idempotency-Key that was told when to come back, if any. Raises
+        UnavailableError, with nothing promised, when AWS fails.
         """
         job = job or self.new_id()
         key = f"{tenant}/{job}"
@@ -90,7 +91,7 @@ class Jobs:
         if known is not None:
             self._answer_again(known, job, tenant, image.name, top)
             return job
-        with self._taking_in(job, tenant):
+        with self._taking_in(job, tenant, turn):
             if len(image.data) <= self.inline and self.storing_well.is_set():
                 self._store_beside(self._send(job, key, image.name, digest, tenant, top, trace, image.data), image, key)
             else:
@@ -137,18 +138,27 @@ class Jobs:
         self.storing_well.set()
 
     def submit_stored(
-        self, key: str, *, tenant: str, top: int, trace: str = "", job: str = "", digest: str = "", name: str = ""
+        self,
+        key: str,
+        *,
+        tenant: str,
+        top: int,
+        trace: str = "",
+        job: str = "",
+        turn: str = "",
+        digest: str = "",
+        name: str = "",
     ) -> str:
         """Take in an image that lies in the input bucket already: copied there, so that the original may go.
 
-        The worker looks at its bytes, and compares their ``digest`` where it is known. ``job``: as of ``submit``;
-        ``name``: by default the key's last part. Raises UnknownJobError when there is no such object, TooLargeError,
-        UnavailableError.
+        The worker looks at its bytes, and compares their ``digest`` where it is known. ``job`` and ``turn``: as of
+        ``submit``; ``name``: by default the key's last part. Raises UnknownJobError when there is no such object,
+        TooLargeError, UnavailableError.
         """
         if not key.startswith(f"{tenant}/"):
             raise UnknownJobError(f"key {key[:200]!r} is outside {tenant}/")
         job = job or self.new_id()
-        with self._taking_in(job, tenant):
+        with self._taking_in(job, tenant, turn):
             size = self.inputs.size(key)
             if size is not None and size > self.largest:
                 raise TooLargeError(f"object {key[:200]!r} has {size:,} bytes; at most {self.largest:,} are taken")
@@ -160,12 +170,12 @@ class Jobs:
         return job
 
     @contextmanager
-    def _taking_in(self, job: str, tenant: str) -> Iterator[None]:
+    def _taking_in(self, job: str, tenant: str, turn: str) -> Iterator[None]:
         """Count the job as outstanding from before it can be answered; not any more if it was not taken in.
 
         A repeat that fails leaves the first one's count. Raises what ``allowance`` raises.
         """
-        is_first = self.demand.accepted(job, tenant, self.allowance(tenant))
+        is_first = self.demand.accepted(job, tenant, self.allowance(tenant, turn))
         try:
             yield
         except BaseException as error:

@@ -114,7 +114,7 @@ class Door:
             recent=Recent(deleted),
             cache=ResultCache(0, 10.0**6, deleted),
             deleted=deleted,
-            allowance=lambda _: lambda _: None,
+            allowance=lambda *_: lambda _: None,
             clock=clock,
             new_id=world.new_id,
             storing_well=threading.Event(),

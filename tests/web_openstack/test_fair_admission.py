@@ -8,6 +8,7 @@ from keyed import Keys, header
 from web_tier import multipart, picture
 
 from skylens.errors import UnavailableError
+from web_openstack.fair_admission import KEPT
 
 LIMIT, RATE = 10, 8
 ROOM = LIMIT * RATE
@@ -129,8 +130,8 @@ def test_those_who_follow_retry_after_get_in_at_their_first_try_however_many_oth
             fair.check("greedy", key)
         except UnavailableError as error:
             return error.retry_after
+        demand.accepted(key, "greedy", fair.allowance("greedy", key))
         fair.entered("greedy", key)
-        demand.accepted(key, "greedy", fair.allowance("greedy"))
         return 0
 
     for second in range(300):
@@ -149,6 +150,50 @@ def test_in_a_batch_what_there_is_no_room_for_is_refused_file_by_file(make):
     got = web.client.simulate_post("/v1/batches", body=body, headers=headers | header(web.keys["greedy"]))
     assert [job["status"] for job in got.json["jobs"]] == ["working"] * 4 + ["failed"] * 2
     assert got.json["jobs"][5]["error"]["code"] == "unavailable"
+
+
+def test_a_batch_that_came_in_fills_nothing_of_what_is_kept_for_those_with_a_turn(web):
+    fill(web)
+    post(web, key="k")
+    answer(web, "greedy", ROOM // 2)
+    body, headers = multipart(*[("f", f"{number}.png", picture()) for number in range(ROOM // 2)])
+    got = web.client.simulate_post("/v1/batches", body=body, headers=headers | header(web.keys["greedy"]))
+    assert [job["status"] for job in got.json["jobs"]].count("working") == ROOM // 4
+
+
+def test_who_came_in_its_turn_and_lost_the_last_place_does_not_go_to_the_end(web):
+    fair, demand = web.deps.fair, web.deps.jobs.demand
+    fill(web)
+    wait = int(post(web, key="k").headers["Retry-After"])
+    for _ in range(20):
+        post(web)
+    web.clock.sleep(wait)
+    answer(web, "greedy", 1)
+    assert fair.check("greedy", "k") == 1
+    demand.accepted("other", "greedy")
+    with pytest.raises(UnavailableError) as refused:
+        demand.accepted("k", "greedy", fair.allowance("greedy", "k"))
+    assert (refused.value.retry_after, fair.later("greedy", "new")) == (1, 3)
+
+
+@pytest.mark.parametrize("path", ["/v1/images", "/v1/batches"])
+def test_a_turn_is_kept_until_an_image_is_taken_in(web, path):
+    fair, greedy = web.deps.fair, header(web.keys["greedy"]) | {"Idempotency-Key": "k", "Prefer": "respond-async"}
+
+    def send(body, headers):
+        return web.client.simulate_post(path, body=body, headers=greedy | headers).status_code
+
+    fill(web)
+    wait = int(post(web, key="k").headers["Retry-After"])
+    post(web, key="last")
+    web.clock.sleep(wait)
+    answer(web, "greedy", ROOM // 4)
+    assert send(b"no picture", {"Content-Type": "text/plain"}) == 415
+    assert fair.check("greedy", "k") == 1
+    web.deps.jobs.demand.accepted("other", "greedy")
+    assert send(*multipart(("f", "a.png", picture()))) == 202
+    answer(web, "greedy", ROOM // 4)
+    assert fair.check("greedy", "k") == 1 - KEPT
 
 
 def test_a_tenant_that_holds_every_place_to_wait_in_leaves_some_for_others(make):

@@ -42,7 +42,8 @@ class BatchList:
     def on_post(self, req: falcon.Request, resp: falcon.Response) -> None:
         with self.door.admit_many(req) as tenant:
             name = self.batches.jobs.new_id()
-            order = Order(tenant, asked.top(req), asked.trace(req), lambda: self.door.charge(tenant), name)
+            turn = req.get_header("Idempotency-Key") or ""
+            order = Order(tenant, asked.top(req), asked.trace(req), lambda: self.door.charge(tenant), name, turn)
             with promised(self.callbacks.asked(req, tenant, "batch"), name):
                 batch = self._make(req, order)
         resp.status = falcon.HTTP_202

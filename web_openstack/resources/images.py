@@ -66,7 +66,8 @@ class Images:
 
     def _of_upload(self, req: falcon.Request, tenant: str, top: int, callback: Callback | None) -> str:
         submitted = direct.read(direct.Submitted, req.bounded_stream)
-        return self.direct.submit(submitted, tenant=tenant, top=top, trace=asked.trace(req), callback=callback)
+        turn, trace = req.get_header("Idempotency-Key") or "", asked.trace(req)
+        return self.direct.submit(submitted, tenant=tenant, top=top, trace=trace, turn=turn, callback=callback)
 
     def _submit(self, req: falcon.Request, tenant: str, top: int, callback: Callback | None) -> str:
         image = self.uploads.one(req).image

@@ -53,7 +53,8 @@ class PlainDoor:
         if "multipart/form-data" not in (req.content_type or "").lower():
             raise BadRequestError("send the image as multipart/form-data")
         file = self.uploads.one(req)
-        job = self.jobs.submit(file.image, tenant=tenant, top=1, trace=asked.trace(req))
+        turn = req.get_header("Idempotency-Key") or ""
+        job = self.jobs.submit(file.image, tenant=tenant, top=1, trace=asked.trace(req), turn=turn)
         return job, f"{stem(file.image.name)}:" if file.field == STEM_FIELD else ""
 
 
