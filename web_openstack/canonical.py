@@ -35,6 +35,7 @@ def route(req: falcon.Request) -> str:
         "/v1/images/{job}": "image",
         "/v1/batches": "batches",
         "/v1/batches/{batch}": "batch",
+        "/v1/uploads": "uploads",
         "/v1/status": "status",
     }
     if req.uri_template in known:

@@ -9,7 +9,7 @@ from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 from skylens.messages import Result
 from web_openstack.demand import DemandCounter
 
-ROUTES = ("images", "image", "batches", "batch", "plain", "status", "other")
+ROUTES = ("images", "image", "batches", "batch", "uploads", "plain", "status", "other")
 MODELS = 8
 """Most models with figures of their own at once: what is active, a canary, and some from before."""
 

@@ -47,6 +47,8 @@ def test_an_invitation_is_for_one_image_below_the_tenant_and_ends_soon(web):
     assert made.json["url"].endswith(key)
     assert wanted == Wanted("image/png", len(DATA), bytes.fromhex(DIGEST))
     assert seconds == SECONDS
+    counted = {"route": "uploads", "status": "201"}
+    assert web.deps.metrics.registry.get_sample_value("skylens_web_requests_total", counted) == 1
     assert (web.inputs.objects, web.state.objects, web.taken()) == ({}, {}, [])
 
 
