@@ -2,12 +2,12 @@
 
 import os
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, cast
-from urllib.parse import urlsplit
 
 import msgspec
 import urllib3
+from botocore.auth import SigV4Auth
+from botocore.awsrequest import AWSRequest
 from botocore.exceptions import BotoCoreError
 from botocore.httpsession import get_cert_path
 from botocore.utils import get_environ_proxies
@@ -15,7 +15,6 @@ from botocore.utils import get_environ_proxies
 from skylens.aws import Aws
 from skylens.decoders import decoder
 from skylens.queues import SqsQueues
-from skylens.signer import Credentials, Signer
 
 if TYPE_CHECKING:
     import boto3
@@ -40,7 +39,7 @@ def quick(client: "SQSClient", session: "boto3.session.Session") -> "SQSClient":
 
 
 class QuickSqs:
-    """Sends, receives and deletes by one plain HTTP call; all else is the client's.
+    """Sends, receives and deletes by one plain HTTP call, signed by botocore; all else is the client's.
 
     Whatever does not go well at once is the client's too: it makes the call anew, and its retries, its errors and its
     view of the clock count. A call whose answer was lost may so take effect twice, as with boto3's own retries.
@@ -53,7 +52,6 @@ class QuickSqs:
         config: Any = client.meta.config
         tls = {"ca_certs": get_cert_path(verify=True)} if client.meta.endpoint_url.startswith("https:") else {}
         self._url = client.meta.endpoint_url.rstrip("/") + "/"
-        self._signer = Signer("sqs", client.meta.region_name, urlsplit(self._url).netloc)
         self._pool = urllib3.connection_from_url(
             self._url,
             maxsize=config.max_pool_connections,
@@ -85,13 +83,13 @@ class QuickSqs:
         """What SQS answered; None when it is for boto3 to find out why it did not."""
         try:
             data = msgspec.json.encode(asked)
-            found: Any = self._session.get_credentials()
-            if found is None:
+            headers = {"Content-Type": _JSON, "X-Amz-Target": f"AmazonSQS.{operation}"}
+            request = AWSRequest("POST", self._url, headers=headers, data=data)
+            credentials: Any = self._session.get_credentials()
+            if credentials is None:
                 return None
-            frozen = found.get_frozen_credentials()
-            keys = Credentials(frozen.access_key, frozen.secret_key, frozen.token or "")
-            headers = self._signer.headers(keys, f"AmazonSQS.{operation}", _JSON, data, datetime.now(UTC))
-            answer = self._pool.urlopen("POST", "/", body=data, headers=headers)
+            SigV4Auth(credentials.get_frozen_credentials(), "sqs", self._client.meta.region_name).add_auth(request)
+            answer = self._pool.urlopen("POST", "/", body=data, headers=dict(request.headers))
             if answer.status != 200 or "x-amzn-requestid" not in answer.headers:  # noqa: PLR2004 - HTTP's own number
                 return None
             return decoder(dict[str, Any]).decode(answer.data)
