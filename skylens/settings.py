@@ -4,46 +4,38 @@ Precedence: explicit argument > environment variable ``SKYLENS_<NAME>`` > file o
 directory > default. A wrong value, or a variable that no tier knows, refuses to start and names the variable.
 """
 
-import base64
 import difflib
 import os
 import re
 import socket
 from collections.abc import Mapping
-from ipaddress import ip_network
-from typing import Annotated, Any, Literal, Self, TypeVar
+from typing import Any, Literal, Self, TypeVar
 
-from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic import Field, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from skylens.errors import SettingsError
 from skylens.messages import INLINE_LIMIT
+from skylens.setting_forms import (
+    ApiKeys,
+    Grants,
+    IssuerUrl,
+    KeystoneUrl,
+    ListenAddress,
+    MetricsAddress,
+    Networks,
+    Nodes,
+    Prices,
+    WebhookSecrets,
+    Words,
+)
 
 PREFIX = "SKYLENS_"
 SHOWN = 200
 """Most characters of a wrong value that are shown."""
 SECRET = ("api_keys", "webhook_secrets")
 """Settings whose values are never shown."""
-SECRET_BYTES = (24, 64)
-"""Bounds of a webhook secret, as Standard Webhooks has them."""
 _S = TypeVar("_S", bound="Settings")
-
-Words = Annotated[tuple[str, ...], NoDecode]
-"""Several values in one variable, separated by commas or white space."""
-
-
-def _port(address: str) -> str:
-    if address and int(address.rpartition(":")[2]) > 65535:  # noqa: PLR2004 - the highest port there is
-        raise ValueError("a port is a number up to 65535")
-    return address
-
-
-_LOOPBACK = r"(localhost|127\.\d{1,3}\.\d{1,3}\.\d{1,3}|\[::1\])"
-AUTHORITY = rf"(https://([A-Za-z0-9.\-]+|\[[0-9a-fA-F:]+\])|http://{_LOOPBACK})(:\d{{1,5}})?"
-"""Of whom to believe about callers: over HTTPS, or on this machine."""
-_SCOPE = r"(submit|read|delete|operate)"
-_GRANT = re.compile(rf"[^\s=,]{{1,200}}={_SCOPE}(\+{_SCOPE})*")
-ListenAddress = Annotated[str, Field(pattern=r"^(\[[0-9a-fA-F:]+\]|[A-Za-z0-9.\-]+):\d{1,5}$"), AfterValidator(_port)]
 
 
 class Settings(BaseSettings):
@@ -113,11 +105,11 @@ class WebSettings(Settings):
     """Whether ``POST /`` and any free path answer in plain text."""
     retention_hours: float = Field(24, gt=0, le=8760)
     """How long a result is kept; after it the job answers 410. The buckets' lifecycle rules must agree."""
-    api_keys: Words = ()
+    api_keys: ApiKeys = ()
     """``tenant:sha256`` of API keys that may do everything for ever; without any key the door is open, on loopback."""
     keys_file: str = ""
     """File of API keys, with scopes and expiry, and of tenants' limits: see ``skylens keys``; changes count at once."""
-    oidc_issuer: str = ""
+    oidc_issuer: IssuerUrl = ""
     """URL of the OpenID Connect issuer whose JWTs are taken as bearer tokens; empty takes none."""
     oidc_audience: str = ""
     """What ``aud`` of a JWT must be, or hold: the name by which the issuer knows this service."""
@@ -125,16 +117,16 @@ class WebSettings(Settings):
     """Claim of a JWT that names its tenant."""
     oidc_scope_claim: str = Field("scope", min_length=1)
     """Claim of a JWT whose words, or list, ``oidc_scopes`` turns into scopes."""
-    oidc_scopes: Words = (
+    oidc_scopes: Grants = (
         "skylens:submit=submit",
         "skylens:read=read",
         "skylens:delete=delete",
         "skylens:operate=operate",
     )
     """``word=scope`` or ``word=scope+scope``: what a word of a JWT's scope claim lets do. Other words: nothing."""
-    keystone_url: str = ""
+    keystone_url: KeystoneUrl = ""
     """Identity API of the Keystone whose tokens are taken as ``X-Auth-Token``, ending in /v3; empty takes none."""
-    keystone_roles: Words = ("member=submit+read+delete", "reader=read")
+    keystone_roles: Grants = ("member=submit+read+delete", "reader=read")
     """``role=scope+scope``: what a role in the token's project lets do; other roles let do nothing."""
     tokens_ca: str = ""
     """File of certificates (PEM) to trust beside the system's when the issuer or Keystone is asked."""
@@ -146,74 +138,12 @@ class WebSettings(Settings):
     """How long a stopping web process waits for its clients to be answered."""
     trusted_proxy: str = ""
     """Address of the proxy in front, whose X-Forwarded-* headers are believed."""
-    webhook_secrets: Words = Field((), repr=False)
+    webhook_secrets: WebhookSecrets = Field((), repr=False)
     """``tenant:whsec_<base64>`` of secrets that sign webhooks; two of a tenant both sign, one without gets none."""
-    webhook_networks: Words = ()
+    webhook_networks: Networks = ()
     """Private networks that webhooks may go to, such as ``10.2.0.0/16``, beside public addresses."""
     webhook_http: bool = False
     """Whether ``webhook_networks`` may be reached by http and at any port, not by https at 443 and 8443 alone."""
-
-    @field_validator("api_keys", "oidc_scopes", "keystone_roles", "webhook_secrets", "webhook_networks", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return split_words(value)
-
-    @field_validator("api_keys")
-    @classmethod
-    def _keys(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            if not re.fullmatch(r"[a-z0-9][a-z0-9-]{0,62}:[0-9a-f]{64}", entry):
-                raise ValueError("each entry must be tenant:<SHA-256 of the key in lower-case hex>")
-        return value
-
-    @field_validator("oidc_issuer")
-    @classmethod
-    def _issuer(cls, value: str) -> str:
-        if value and not re.fullmatch(rf"{AUTHORITY}(/[^\s?#]*)?", value):
-            raise ValueError("must be https://host or https://host/path, or http:// on this machine's loopback")
-        return value
-
-    @field_validator("keystone_url")
-    @classmethod
-    def _keystone(cls, value: str) -> str:
-        if value and not re.fullmatch(rf"{AUTHORITY}(/[^\s?#]*)?/v3", value):
-            raise ValueError("must be https://host:5000/v3 or the like, or http:// on this machine's loopback")
-        return value
-
-    @field_validator("oidc_scopes", "keystone_roles")
-    @classmethod
-    def _grants(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            if not _GRANT.fullmatch(entry):
-                raise ValueError(f"{entry[:80]!r} should be word=scope, or word=submit+read+delete+operate")
-        if not value:
-            raise ValueError("it should be one word=scope or more; without any, no token lets do anything")
-        return value
-
-    @field_validator("webhook_secrets")
-    @classmethod
-    def _secrets(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            found = re.fullmatch(
-                r"[a-z0-9][a-z0-9-]{0,62}:whsec_((?:[A-Za-z0-9+/]{4}){8,22}[A-Za-z0-9+/=]{0,4})", entry
-            )
-            try:
-                size = len(base64.b64decode(found[1], validate=True)) if found else 0
-            except ValueError:
-                size = 0
-            if not SECRET_BYTES[0] <= size <= SECRET_BYTES[1]:
-                raise ValueError("each entry must be tenant:whsec_<base64 of 24 to 64 random bytes>")
-        return value
-
-    @field_validator("webhook_networks")
-    @classmethod
-    def _networks(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            try:
-                ip_network(entry)
-            except ValueError as error:
-                raise ValueError(f"{error}; each entry must be a network such as 10.2.0.0/16") from None
-        return value
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -320,7 +250,7 @@ class ScalerSettings(Settings):
     """How long fewer instances must be enough before some are drained."""
     tick_seconds: float = Field(1, ge=0.05, le=60)
     """Seconds between two decisions."""
-    web_nodes: Words = ("http://127.0.0.1:8081",)
+    web_nodes: Nodes = ("http://127.0.0.1:8081",)
     """Internal address of each web node; with ``nova_cloud``, if set at all, only until Nova has answered."""
     nova_cloud: str = ""
     """Cloud in clouds.yaml in whose Nova the web nodes are looked for; empty: they are those of ``web_nodes``."""
@@ -334,7 +264,7 @@ class ScalerSettings(Settings):
     """Try Spot first, then on-demand (fleet ``ec2``; a group has this in its own launch options)."""
     group: str = Field("", pattern=r"^[A-Za-z0-9._-]{0,255}$")
     """Auto Scaling group (fleets ``asg`` and ``alarms``); by default ``<deployment>-workers``."""
-    prices: Words = ()
+    prices: Prices = ()
     """``type=dollars`` an hour for instance types whose price is unknown or another one, such as ``c7i.large=0.08``."""
     budget_per_hour: float = Field(0, ge=0, le=1_000_000)
     """Most dollars an hour that the fleet may cost, by the price table; 0 means no such limit."""
@@ -348,28 +278,8 @@ class ScalerSettings(Settings):
     """How long an autoscaler that fell silent keeps its lease."""
     dry_run: bool = False
     """Decide and log, but launch and drain nothing."""
-    metrics_listen: Annotated[str, Field(pattern=r"^([A-Za-z0-9.\-]+:\d{1,5})?$"), AfterValidator(_port)] = ""
+    metrics_listen: MetricsAddress = ""
     """Address of the autoscaler's Prometheus metrics; empty serves none."""
-
-    @field_validator("web_nodes", "subnets", "instance_types", "prices", mode="before")
-    @classmethod
-    def _split(cls, value: Any) -> Any:
-        return split_words(value)
-
-    @field_validator("web_nodes")
-    @classmethod
-    def _nodes(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        if not value or not all(re.fullmatch(r"https?://[^\s/]+", node) for node in value):
-            raise ValueError("must be one or more of http://host:port")
-        return value
-
-    @field_validator("prices")
-    @classmethod
-    def _prices(cls, value: tuple[str, ...]) -> tuple[str, ...]:
-        for entry in value:
-            if not re.fullmatch(r"[a-z0-9-]+\.[a-z0-9-]+=\d+(\.\d+)?", entry):
-                raise ValueError(f"{entry!r} should be an instance type and its dollars an hour: c7i.large=0.08925")
-        return value
 
     @model_validator(mode="after")
     def _agree(self) -> Self:
@@ -391,10 +301,6 @@ class ScalerSettings(Settings):
 
 
 TIERS: tuple[type[Settings], ...] = (WebSettings, WorkerSettings, ScalerSettings)
-
-
-def split_words(value: Any) -> Any:
-    return tuple(value.replace(",", " ").split()) if isinstance(value, str) else value
 
 
 def load(kind: type[_S], /, **explicit: Any) -> _S:

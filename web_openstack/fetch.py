@@ -10,7 +10,7 @@ from typing import NamedTuple, Protocol
 import urllib3
 
 from skylens.errors import SettingsError, UnavailableError
-from skylens.settings import AUTHORITY
+from skylens.setting_forms import AUTHORITY
 
 TIMEOUT, TOTAL = 3.0, 10.0
 """Seconds to connect, and for both connecting and each wait for bytes; after ``TOTAL`` no more of a body is read."""
