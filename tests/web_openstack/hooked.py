@@ -77,6 +77,13 @@ def post(web, width=4, **headers):
     return web.client.simulate_post("/v1/images", body=picture(size=(width, 3)), headers=PNG | TOLD | headers)
 
 
+def answer(web, failure=None):
+    """The workers answer all that waits."""
+    for request in web.taken():
+        web.deps.jobs.settle(web.reply(request, failure=failure))
+    web.requests.messages.clear()
+
+
 def pending(web):
     """The keys of webhooks in the bucket."""
     return sorted(key for key in web.state.objects if key.startswith("webhooks/"))

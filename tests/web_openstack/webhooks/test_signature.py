@@ -9,7 +9,7 @@ from receivers import SECRET, is_signed
 
 from web_openstack.webhooks.signature import headers, keys
 
-PAGE = (Path(__file__).parents[2] / "docs" / "webhooks.md").read_text()
+PAGE = (Path(__file__).parents[3] / "docs" / "webhooks.md").read_text()
 OTHER = "whsec_" + base64.b64encode(bytes(24)).decode()
 BODY = b'{"type":"image.done"}'
 AT = 1_700_000_000
