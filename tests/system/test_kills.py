@@ -8,28 +8,9 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import requests
 from harness import answers
+from last_call import dying_at
 
 COUNT = 200
-DYING = """\
-import os, signal, sys
-
-if "web" in sys.orig_argv:
-    from botocore.client import BaseClient
-
-    call = BaseClient._make_api_call
-
-    def dies(self, operation, parameters):
-        if operation == "DeleteObject" and parameters["Bucket"].endswith("-input"):
-            try:
-                os.close(os.open({note!r}, os.O_CREAT | os.O_EXCL))
-            except FileExistsError:
-                return call(self, operation, parameters)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(self, operation, parameters)
-
-    BaseClient._make_api_call = dies
-"""
-"""A ``sitecustomize``: the first deletion of an image is the web tier's last call."""
 
 
 def ask(cloud, name, data, deadline):
@@ -103,8 +84,8 @@ def test_nothing_is_lost_doubled_or_mispaired(start, offline, pictures, kill):
 
 @pytest.mark.system
 def test_a_deletion_that_was_killed_before_its_last_step_is_made_whole_by_asking_again(start, pictures, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(DYING.format(note=str(tmp_path / "killed")))
-    cloud = start("--max", "1", "--boot", "1", environment={"PYTHONPATH": str(tmp_path)})
+    dying = dying_at(tmp_path, "Bucket", "endswith('-input')")
+    cloud = start("--max", "1", "--boot", "1", environment=dying)
     name, data = pictures[0]
     job = requests.post(f"{cloud.url}/v1/images", files={"f": (name, data)}, timeout=90).json()["id"]
     place, before = f"{cloud.url}/v1/images/{job}", cloud.state.web[0].restarts

@@ -1,10 +1,8 @@
 """A real web process that takes the tokens of an issuer and of a Keystone, through both being away, and logs none."""
 
-import os
-import subprocess
-import sys
 import time
 
+import lone_web
 import pytest
 import requests
 from loopback_issuer import AUDIENCE, serving_issuer
@@ -86,16 +84,6 @@ def test_tokens_let_in_what_they_should_and_are_never_logged(start, pictures, is
     ],
 )
 def test_a_web_process_does_not_start_with_half_of_the_settings(settings, said):
-    environ = {"PATH": os.environ["PATH"], "SKYLENS_LISTEN": "127.0.0.1:0", "SKYLENS_INTERNAL_LISTEN": "127.0.0.1:1"}
-    environ |= {f"SKYLENS_{name}": value for name, value in settings.items()}
-    environ |= {"AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
-    done = subprocess.run(
-        [sys.executable, "-m", "skylens.cli", "web"],
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=120,
-        check=False,
-    )
-    assert (done.returncode, done.stderr.count("\n")) == (2, 1), done.stderr
-    assert said in done.stderr
+    status, told = lone_web.start(**settings)
+    assert (status, told.count("\n")) == (2, 1), told
+    assert said in told

@@ -4,32 +4,11 @@ import json
 
 import pytest
 import requests
+from last_call import dying_at
 from receivers import SECRET, Receiver, is_signed
 
 SETTINGS = ["--set", f"web.webhook_secrets=default:{SECRET}", "--set", "web.webhook_networks=127.0.0.0/8"]
 SETTINGS += ["--set", "web.webhook_http=true", "--set", "all.log_level=DEBUG"]
-DYING = """\
-import os, signal, sys
-
-if "web" in sys.orig_argv:
-    from botocore.client import BaseClient
-    from web_openstack.webhooks import courier
-
-    courier.CLAIM = 3.0
-    call = BaseClient._make_api_call
-
-    def dies(self, operation, parameters):
-        if operation == "DeleteObject" and parameters["Key"].startswith("webhooks/"):
-            try:
-                os.close(os.open({note!r}, os.O_CREAT | os.O_EXCL))
-            except FileExistsError:
-                return call(self, operation, parameters)
-            os.kill(os.getpid(), signal.SIGKILL)
-        return call(self, operation, parameters)
-
-    BaseClient._make_api_call = dies
-"""
-"""A ``sitecustomize``: the first end of a delivered webhook is the web tier's last call; claims are short."""
 
 
 def pending(cloud):
@@ -66,8 +45,9 @@ def test_a_webhook_survives_the_death_of_the_process_that_promised_it(start, pic
 
 @pytest.mark.system
 def test_a_death_after_the_delivery_repeats_it_under_the_same_id(start, pictures, tmp_path):
-    (tmp_path / "sitecustomize.py").write_text(DYING.format(note=str(tmp_path / "killed")))
-    cloud = start("--max", "1", "--boot", "0", *SETTINGS, environment={"PYTHONPATH": str(tmp_path)})
+    short = "from web_openstack.webhooks import courier; courier.CLAIM = 3.0"
+    dying = dying_at(tmp_path, "Key", "startswith('webhooks/')", before=short)
+    cloud = start("--max", "1", "--boot", "0", *SETTINGS, environment=dying)
     name, data = pictures[0]
     with Receiver(204) as receiver:
         told = {"Callback-Url": receiver.url}
