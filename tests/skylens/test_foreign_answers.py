@@ -3,7 +3,7 @@
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from loopback import serving
+from loopback import Replying, serving
 
 from skylens import quick_sqs
 from skylens.aws import Aws
@@ -75,21 +75,14 @@ def quick(aws):
 def proxy():
     """A server that answers everything with its ``status`` and ``page``; its thread ends with the module."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Replying, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
             self.rfile.read(int(self.headers.get("Content-Length", 0)))
-            self.send_response(self.server.status)
-            self.send_header("Content-Type", "text/html")
-            self.send_header("Content-Length", str(len(self.server.page)))
-            self.end_headers()
-            self.wfile.write(self.server.page)
+            self.reply(self.server.status, self.server.page, {"Content-Type": "text/html"})
 
         do_GET = do_PUT = do_POST  # noqa: N815 - the base class looks for these names
-
-        def log_message(self, *_):
-            pass
 
     with serving(Handler) as server:
         yield server

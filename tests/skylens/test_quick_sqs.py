@@ -4,7 +4,7 @@ import json
 from http.server import BaseHTTPRequestHandler
 
 import pytest
-from loopback import serving
+from loopback import Replying, serving
 
 from skylens.aws import Aws
 from skylens.queues import Outgoing, SqsQueue
@@ -15,7 +15,7 @@ from skylens.quick_sqs import QuickSqs, quick
 def sqs():
     """A server that answers with the first of ``plan``, then the next; ``seen``: what was asked, and by whom."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Replying, BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"
 
         def do_POST(self):
@@ -32,15 +32,7 @@ def sqs():
             if status == 0:
                 self.close_connection = True
                 return
-            self.send_response(status)
-            for name, value in headers.items():
-                self.send_header(name, value)
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *_):
-            pass
+            self.reply(status, body, headers)
 
     with serving(Handler) as server:
         server.seen, server.plan = [], []

@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler
 import jwt
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec, ed25519, rsa
-from loopback import serving
+from loopback import Replying, serving
 
 ISSUED = 1_700_000_000
 """When the fake clock begins."""
@@ -89,19 +89,11 @@ class Issuer:
 def serving_issuer():
     """An issuer with one key, ``one``, until the block ends."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Replying, BaseHTTPRequestHandler):
         def do_GET(self):
             issuer.asked.append(self.path)
             status, body = issuer.answer(self.path)
-            self.send_response(status)
-            if status in range(300, 400):
-                self.send_header("Location", f"{issuer.url}/keys")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
+            self.reply(status, body, {"Location": f"{issuer.url}/keys"} if status in range(300, 400) else {})
 
     with serving(Handler) as server:
         issuer = Issuer(f"http://127.0.0.1:{server.server_port}")

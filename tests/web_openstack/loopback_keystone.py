@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler
 from urllib.parse import urlsplit
 
-from loopback import serving
+from loopback import Replying, serving
 
 ISSUED = 1_700_000_000
 """When the fake clock begins."""
@@ -67,7 +67,7 @@ def error(status, message):
 def serving_keystone():
     """Until the block ends."""
 
-    class Handler(BaseHTTPRequestHandler):
+    class Handler(Replying, BaseHTTPRequestHandler):
         def do_GET(self):
             keystone.asked.append(self.headers["X-Subject-Token"])
             step = keystone.script.pop(0) if keystone.script else None
@@ -75,15 +75,8 @@ def serving_keystone():
                 step.wait(60)
             status, document = keystone.answer(urlsplit(self.path).path, self.headers)
             body = step if isinstance(step, bytes) else json.dumps(document).encode()
-            self.send_response(step if isinstance(step, int) else status)
-            self.send_header("Vary", "X-Auth-Token")
-            self.send_header("X-Subject-Token", self.headers["X-Subject-Token"] or "")
-            self.send_header("Content-Length", str(len(body)))
-            self.end_headers()
-            self.wfile.write(body)
-
-        def log_message(self, *arguments):
-            pass
+            told = {"Vary": "X-Auth-Token", "X-Subject-Token": self.headers["X-Subject-Token"] or ""}
+            self.reply(step if isinstance(step, int) else status, body, told)
 
     with serving(Handler) as server:
         keystone = Keystone(f"http://127.0.0.1:{server.server_port}")

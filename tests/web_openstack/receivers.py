@@ -7,14 +7,10 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
-from cryptography.x509.oid import NameOID
+from self_signed import certify
 
 SECRET = "whsec_" + base64.b64encode(bytes(range(32))).decode()
 
@@ -112,24 +108,8 @@ def is_signed(headers, body, secret=SECRET):
 
 def certified(folder, name):
     """TLS contexts of a server that has a certificate for that name, and of a client that believes it."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    issuer = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder()
-        .subject_name(issuer)
-        .issuer_name(issuer)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName(name)]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
     file = folder / "receiver.pem"
-    plain = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    file.write_bytes(plain + made.public_bytes(Encoding.PEM))
+    certify(file, x509.DNSName(name))
     server = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     server.load_cert_chain(file)
-    return server, ssl.create_default_context(cadata=made.public_bytes(Encoding.PEM).decode())
+    return server, ssl.create_default_context(cafile=file)

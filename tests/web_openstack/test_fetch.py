@@ -4,15 +4,13 @@ import socket
 import ssl
 import threading
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from ipaddress import ip_address
 
 import pytest
 from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from loopback import serving
+from loopback import Replying, serving
+from self_signed import certify
 
 from skylens.clock import FakeClock
 from skylens.errors import SettingsError, UnavailableError
@@ -20,7 +18,7 @@ from web_openstack import fetch
 from web_openstack.fetch import LARGEST, HttpFetch
 
 
-class Handler(BaseHTTPRequestHandler):
+class Handler(Replying, BaseHTTPRequestHandler):
     """``/N``: so many bytes; ``/moved``: elsewhere; ``/cut``: less than it says; ``/mine``: what was asked with."""
 
     def do_GET(self):
@@ -31,16 +29,6 @@ class Handler(BaseHTTPRequestHandler):
         if self.path == "/cut":
             return self.reply(200, b"x", {"Content-Length": "10"})
         return self.reply(200, b"x" * int(self.path[1:]))
-
-    def reply(self, status, body, headers=None):
-        self.send_response(status)
-        for name, value in {"Content-Length": str(len(body)), **(headers or {})}.items():
-            self.send_header(name, value)
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *arguments):
-        pass
 
 
 @pytest.fixture
@@ -100,7 +88,7 @@ def test_who_takes_the_connection_and_says_nothing_is_not_waited_for(monkeypatch
 def test_who_sends_byte_by_byte_is_left_after_ten_seconds():
     clock, left = FakeClock(), threading.Event()
 
-    class Dribbles(Handler):
+    class Dribbles(Replying, BaseHTTPRequestHandler):
         def do_GET(self):
             self.send_response(200)
             self.send_header("Content-Length", str(LARGEST))
@@ -118,20 +106,8 @@ def test_who_sends_byte_by_byte_is_left_after_ten_seconds():
 @pytest.fixture(scope="module")
 def authority(tmp_path_factory):
     """A file with a certificate for 127.0.0.1 that signed itself, and its key."""
-    key, path = ec.generate_private_key(ec.SECP256R1()), tmp_path_factory.mktemp("tls") / "both.pem"
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "keystone")])
-    now = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    kinds = serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    pem = serialization.Encoding.PEM
-    path.write_bytes(made.public_bytes(pem) + key.private_bytes(pem, *kinds))
+    path = tmp_path_factory.mktemp("tls") / "both.pem"
+    certify(path, x509.IPAddress(ip_address("127.0.0.1")))
     return str(path)
 
 
@@ -139,14 +115,8 @@ def authority(tmp_path_factory):
 def over_tls(authority):
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(authority)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        server.daemon_threads = True
-        server.socket = context.wrap_socket(server.socket, server_side=True)
-        thread = threading.Thread(target=server.serve_forever, args=(0.05,))
-        thread.start()
+    with serving(Handler, context) as server:
         yield server.server_port
-        server.shutdown()
-        thread.join()
 
 
 def test_certificates_are_checked_against_the_systems_and_those_of_the_setting(authority):
