@@ -90,7 +90,7 @@ class WebSettings(Settings):
     cache_mib: int = Field(16, ge=0, le=4096)
     """Memory in MiB for answers by content: the same image from the same tenant needs no worker; 0 turns it off."""
     max_body_bytes: int = Field(256 * 1024**2, ge=2048, le=4 * 1024**3)
-    """Largest request body in bytes, a batch's included."""
+    """Largest request body in bytes, a batch's included; four times as many are the most that come in at once."""
     max_batch: int = Field(1000, ge=1, le=10_000)
     """Most files in one batch."""
     wait_seconds: float = Field(30, ge=0, le=3600)

@@ -41,6 +41,7 @@ from web_openstack.resources.page import Page
 from web_openstack.resources.plain import PlainDoor
 from web_openstack.resources.uploads import UploadList
 from web_openstack.result_cache import ResultCache
+from web_openstack.room import BODIES, Room
 from web_openstack.same_site import SameSite
 from web_openstack.tenant_limits import TenantLimits
 from web_openstack.turns import Turns
@@ -75,6 +76,7 @@ class Deps:
     limits: TenantLimits
     audit: Audit
     hooks: Hooks
+    room: Room
 
     @classmethod
     def of(
@@ -128,6 +130,8 @@ class Deps:
         )
         admission = Admission(settings.max_waits)
         gauge = QueueGauge(requests, clock)
+        room = Room(BODIES * settings.max_body_bytes, clock)
+        metrics.incoming.set_function(room.taken)
         audit = Audit(callers, metrics, clock)
         return cls(
             settings,
@@ -143,6 +147,7 @@ class Deps:
             limits,
             audit,
             Hooks(state, agenda),
+            room,
         )
 
     def drain(self) -> None:

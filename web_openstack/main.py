@@ -193,6 +193,7 @@ def _bind(
                 max_body=settings.max_body_bytes,
                 trusted_proxy=settings.trusted_proxy,
                 gate=Gate(deps.callers),
+                room=deps.room,
             ),
             server.internal(create_internal_app(deps), sockets.get("internal", settings.internal_listen)),
         )

@@ -49,6 +49,9 @@ class WebMetrics:
         self.webhooks_pending = Gauge(
             "skylens_web_webhooks_pending", "Webhooks not delivered yet, as this node knows", registry=self.registry
         )
+        self.incoming = Gauge(
+            "skylens_web_incoming_bytes", "Room that bodies on their way in have, on disk", registry=self.registry
+        )
         outstanding = Gauge("skylens_web_outstanding", "Images taken in and not answered", registry=self.registry)
         outstanding.set_function(lambda: demand.snapshot().outstanding)
         self.models = ModelMetrics(self.registry)

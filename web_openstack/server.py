@@ -1,4 +1,4 @@
-"""Waitress as measured for this service, with a drain that loses nobody and errors that are problem documents."""
+"""Waitress as measured for this service, with a drain that loses nobody."""
 
 import resource
 import socket
@@ -7,22 +7,19 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any
 from urllib.parse import urlsplit
 
 from waitress import wasyncore
 from waitress.adjustments import Adjustments
-from waitress.channel import HTTPChannel
 from waitress.server import TcpWSGIServer
-from waitress.task import ErrorTask, WSGITask
 
 from skylens import logs
 from skylens.errors import SettingsError
-from web_openstack import problems
+from web_openstack.channel import Channel
 from web_openstack.connections import Connections
-from web_openstack.gate import CALLER, REFUSED, Gate, Parser
-from web_openstack.pace import Pace
+from web_openstack.gate import Gate
+from web_openstack.room import Room
 from web_openstack.slots import places
 from web_openstack.threads import Threads
 
@@ -32,163 +29,6 @@ SPARE = 16
 """Threads beyond the slots: health, polling and refusals never wait for a waiting client."""
 LINGER = 1.0
 """Seconds for which a stopping server goes on for the connections it has: what is on its way to it still arrives."""
-EBB = 10.0
-"""Seconds for which a refused body is read and thrown away once its answer is written: closed at once, the connection
-would be reset by the bytes on their way, and the client might never see why."""
-
-
-class ProblemTask(ErrorTask):  # type: ignore[misc]
-    """Answers what waitress itself refuses (malformed, too large) as a problem document."""
-
-    def execute(self) -> None:
-        error = self.request.error
-        code = error.reason.lower().replace(" ", "-")
-        body = problems.body(error.code, code, error.reason, f"{error.reason}: {error.body}")
-        self.status = f"{error.code} {error.reason}"
-        self.response_headers.append(("Content-Type", problems.MEDIA_TYPE))
-        self.set_close_on_finish()
-        self.content_length = len(body)
-        self.write(body)
-
-
-class LastTask(WSGITask):  # type: ignore[misc]
-    """Once the server stops, an answer is the last on its connection: the next request is for the next process.
-
-    So is the answer to a request whose body was refused: the body still comes.
-    """
-
-    def get_environment(self) -> dict[str, Any]:
-        environ: dict[str, Any] = super().get_environment()
-        environ[REFUSED], environ[CALLER] = self.request.refused, self.request.caller
-        return environ
-
-    def build_response_header(self) -> bytes:
-        if self.channel.server.stopping or self.request.refused:
-            self.request.headers["CONNECTION"] = "close"
-        header: bytes = super().build_response_header()
-        return header
-
-    def finish(self) -> None:
-        """Write the answer in this thread: the main loop need not be woken for it."""
-        super().finish()
-        self.channel.flush()
-
-
-class Channel(HTTPChannel):  # type: ignore[misc]
-    """A connection: its requests are framed strictly, and neither they nor their answers may be slow for ever.
-
-    Until a body that was refused has ebbed away, it stays open for reading. While the gate must ask somebody who sends,
-    it is not read.
-    """
-
-    task_class = LastTask
-    error_task_class = ProblemTask
-    request: Any
-    will_close: bool
-    close_when_flushed: bool
-    refusing = False
-    _ebbed = float("inf")
-    _coming: Pace | None = None
-    _going: Pace | None = None
-
-    def __init__(self, server: "Server", *args: Any, **options: Any) -> None:
-        super().__init__(server, *args, **options)
-        self.parser_class = partial(Parser, gate=server.gate, turned_away=self._refuse, tell=self._tell)
-
-    def _refuse(self) -> None:
-        self.refusing = True
-
-    def _tell(self) -> None:
-        """The gate knows; called by any thread."""
-        self.server.told.append(self)
-        with suppress(OSError):  # the drain is over and the trigger's pipe closed
-            self.server.pull_trigger()
-
-    def readable(self) -> bool:
-        waiting = self.request is not None and self.request.waiting
-        return not waiting and bool(super().readable())
-
-    def go_on(self) -> None:
-        """Take up the request for which the gate had to ask. Called by the thread that serves every connection."""
-        with self.requests_lock:
-            request = self.request
-            if request is None or not request.waiting or self.will_close or self.close_when_flushed:
-                return
-            rest = request.go_on()
-            if request.completed:
-                self.request = None
-                self.requests.append(request)
-                if len(self.requests) == 1:
-                    self.server.add_task(self)
-            elif request.expect_continue and not self.requests and not self.sent_continue:
-                self.send_continue()
-        self.received(rest)
-
-    def received(self, data: bytes) -> bool:
-        if self.refusing:
-            self.will_close = self.will_close or time.monotonic() > self._ebbed
-            return True
-        before = self.request
-        taken = bool(super().received(data))
-        if self.request is not before:
-            self._coming = Pace(time.time())
-        return taken
-
-    def handle_write(self) -> None:
-        if not (self.refusing and self.close_when_flushed):
-            super().handle_write()
-            return
-        self._flush_exception(self._flush_some)
-        if self.will_close:
-            self.handle_close()
-        elif not self.total_outbufs_len:
-            self.close_when_flushed, self._ebbed = False, time.monotonic() + EBB
-            with suppress(OSError):  # the client has gone
-                self.socket.shutdown(socket.SHUT_WR)
-
-    def send(self, data: bytes, do_close: bool = True) -> int:
-        is_loops = self.server.serving.channel is None  # none but the main loop closes, which owns the connections
-        sent: int = super().send(data, do_close=do_close and is_loops)
-        going = self._going  # this may be a request's thread
-        if going:
-            going.moved += sent
-        return sent
-
-    def flush(self) -> None:
-        """Write what can be written. For the thread that serves this channel's request, while it does."""
-        with self.outbuf_lock:
-            if self.connected and self.total_outbufs_len:
-                self._flush_exception(self._flush_some, do_close=False)
-
-    def service(self) -> None:
-        self.server.serving.channel = self
-        try:
-            super().service()
-        finally:
-            self.server.serving.channel = None
-
-    def send_continue(self) -> None:
-        """Ask for the body, unless there is none to come, or the request is refused already, or may yet be."""
-        if self.request.waiting:
-            return
-        if self.request.error or self.request.body_rcv is None:
-            self.request.expect_continue = False
-        else:
-            super().send_continue()
-
-    def is_too_slow(self, now: float) -> bool:
-        """Whether its request comes in, or its answer is taken, too slowly. Called every few seconds."""
-        if self.total_outbufs_len:
-            self._going = self._going or Pace(now)
-            return self._going.is_late(now, self.adj.channel_timeout)
-        self._going = None
-        request = self.request
-        if request is None or self._coming is None:
-            return False
-        if self.requests:  # one before it is under way, for which we may be the slow ones
-            self._coming.began = now
-        self._coming.moved = request.body_bytes_received
-        return self._coming.is_late(now, self.adj.channel_timeout)
 
 
 class Serving(threading.local):
@@ -207,13 +47,19 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     channel_class = Channel
 
     def __init__(
-        self, app: Callable[..., Any], at: str | socket.socket, gate: Gate | None = None, **adjustments: Any
+        self,
+        app: Callable[..., Any],
+        at: str | socket.socket,
+        gate: Gate | None = None,
+        room: Room | None = None,
+        **adjustments: Any,
     ) -> None:
         """``at``: host:port to bind, or a listening socket that somebody else holds too.
 
-        ``gate``: says before a body is received why it may not come. Raises OSError when the address cannot be bound.
+        ``gate``: says before a body is received why it may not come; ``room``: when it may. Raises OSError when the
+        address cannot be bound.
         """
-        self.stopping, self._is_over, self.gate = False, False, gate
+        self.stopping, self._is_over, self.gate, self.room = False, False, gate, room
         self.told: deque[Channel] = deque()
         self.serving = Serving()
         self._connections = Connections()
@@ -246,8 +92,10 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return urlsplit(f"http://{host}:{self.effective_port}").geturl()
 
     def maintenance(self, now: float) -> None:
-        """Close connections that are idle, as waitress does, and those that dribble."""
+        """Close connections that are idle, as waitress does, and those that dribble; end waits for room."""
         super().maintenance(now)
+        if self.room:
+            self.room.end_waits()
         for channel in self.active_channels.values():
             if channel.is_too_slow(now):
                 channel.will_close = True
@@ -349,8 +197,9 @@ def public(
     max_body: int,
     trusted_proxy: str,
     gate: Gate | None = None,
+    room: Room | None = None,
 ) -> Server:
-    """The public server: a thread for each place to wait in, and ``SPARE`` more. ``at``, ``gate``: as above."""
+    """The public server, with a thread for each place to wait in and ``SPARE`` more. The rest: as of ``Server``."""
     proxy: dict[str, Any] = {}
     if trusted_proxy:
         proxy = {
@@ -362,6 +211,7 @@ def public(
         app,
         at,
         gate,
+        room,
         threads=places(slots) + SPARE,
         connection_limit=connections(slots),
         backlog=2048,

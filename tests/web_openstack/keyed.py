@@ -49,6 +49,7 @@ def serving(web):
         max_body=s.max_body_bytes,
         trusted_proxy=s.trusted_proxy,
         gate=Gate(web.deps.callers),
+        room=web.deps.room,
     )
     thread = threading.Thread(target=made.serve, args=(web.deps.drain, 20))
     thread.start()

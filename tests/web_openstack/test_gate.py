@@ -8,7 +8,7 @@ import pytest
 from keyed import Keys, ask, header, serving, until
 from web_tier import picture
 
-from web_openstack import server
+from web_openstack import channel
 
 PNG = {"Content-Type": "image/png", "Prefer": "respond-async"}
 HUGE = 200_000_000
@@ -96,7 +96,7 @@ def test_the_bytes_of_a_refused_body_are_no_request(port, keys):
 
 
 def test_a_body_that_never_ends_is_cut_off(port, monkeypatch):
-    monkeypatch.setattr(server, "EBB", 0.0)
+    monkeypatch.setattr(channel, "EBB", 0.0)
 
     def send():
         for _ in range(10_000):

@@ -1,0 +1,153 @@
+"""A request as it comes in: before its body is received it is asked who sends it, and then whether there is room."""
+
+import io
+from collections.abc import Callable
+from typing import IO, Any
+
+from waitress.adjustments import Adjustments
+
+from skylens.errors import SkylensError, UnavailableError
+from web_openstack import framing
+from web_openstack.callers import Caller, Tell
+from web_openstack.gate import Gate, refusal
+from web_openstack.room import Place, Room
+
+STEP = 1024**2
+"""Bytes of the room that a body of unknown length has at first, and as often twice as many as turn out to be needed."""
+RETRY_AFTER = 5
+"""Seconds after which to try again where there is no room."""
+
+
+class Parser(framing.Parser):
+    """A request whose body was refused is complete with its headers; ``turned_away`` hears of it.
+
+    The application answers it as any other, so that there is one place for errors, logs and metrics.
+
+    While it is ``waiting``, for the gate or for room, it is not complete, and keeps what came with its headers.
+    ``tell`` is called when the wait is over; then ``go_on`` is to be, by the thread that serves every connection.
+    """
+
+    completed: bool
+    body_bytes_received: int
+
+    def __init__(
+        self, adj: Adjustments, gate: Gate | None, room: Room | None, turned_away: Callable[[], None], tell: Tell
+    ) -> None:
+        """``room``: needed for bodies that do not fit in memory; None takes in any."""
+        super().__init__(adj)
+        self.refused: SkylensError | None = None
+        self.caller: Caller | None = None
+        self.waiting: Callable[[], None] | None = None
+        """What is to be done once the wait is over."""
+        self._gate, self._room, self._turned_away, self._tell = gate, room, turned_away, tell
+        self._place: Place | None = None
+        self._bodiless, self._rest = False, b""
+
+    def received(self, data: bytes) -> int:
+        if self.waiting:
+            self._rest += data
+            return len(data)
+        taken: int = super().received(data)
+        if self._gate and self.headers_finished and not self.error:
+            self._ask(self._gate)
+        elif self._place and not self.completed and self.body_bytes_received > self._place.size:
+            self._grow(self._place)
+        return len(data) if self.refused else taken
+
+    def go_on(self) -> bytes:
+        """Take the next step; what came after the headers and is still to be looked at."""
+        step, self.waiting = self.waiting, None
+        if step:
+            step()
+        if self.waiting:
+            return b""
+        rest, self._rest = self._rest, b""
+        return b"" if self.refused else rest
+
+    def leave(self) -> None:
+        """Give back the room that the body has."""
+        if self._place and self._room:
+            self._room.leave(self._place)
+
+    def close(self) -> None:
+        super().close()
+        self.leave()
+
+    def get_body_stream(self) -> IO[bytes]:
+        """The body. One that has room gives that back once it is read, however long its answer takes."""
+        stream: IO[bytes] = super().get_body_stream()
+        return io.BufferedReader(_Body(stream, len(self.body_rcv), self.close)) if self._place else stream
+
+    def _ask(self, gate: Gate) -> None:
+        self._gate, self._bodiless = None, self.completed
+
+        def decide() -> None:
+            self.completed = self._bodiless
+            self._judge(gate)
+
+        if gate.ready(self._header, self._tell):
+            decide()
+        else:
+            self.waiting, self.completed = decide, False
+
+    def _judge(self, gate: Gate) -> None:
+        verdict = gate.verdict(self._header)
+        self.caller = verdict if isinstance(verdict, Caller) else None
+        if self._bodiless:
+            return
+        if why := refusal(verdict):
+            self._turn_away(why)
+        elif self.caller:
+            self._find_room(self.caller.tenant)
+
+    def _find_room(self, tenant: str) -> None:
+        size = STEP if self.chunked else self.content_length
+        if self._room and size > self.adj.inbuf_overflow:
+            self._place = self._room.ask(tenant, size, self._tell)
+            if not self._place.taken:
+                self.waiting = self._enter
+
+    def _enter(self) -> None:
+        if self._place and not self._place.taken:
+            self._turn_away(_no_room())
+
+    def _grow(self, place: Place) -> None:
+        if self._room and not self._room.grow(place, min(2 * place.size, self.adj.max_request_body_size)):
+            self._turn_away(_no_room())
+
+    def _turn_away(self, why: SkylensError) -> None:
+        self.close()
+        self._place, self.refused = None, why
+        self.body_rcv, self.expect_continue, self.completed = None, False, True
+        self.headers["CONTENT_LENGTH"] = "0"
+        self._turned_away()
+
+    def _header(self, name: str) -> str | None:
+        value: str | None = self.headers.get(name.upper().replace("-", "_"))
+        return value
+
+
+class _Body(io.RawIOBase):
+    """A body, which is ``done`` with as soon as its last byte was read."""
+
+    def __init__(self, stream: IO[bytes], size: int, done: Callable[[], None]) -> None:
+        super().__init__()
+        self._stream, self._left, self._done = stream, size, done
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        if not self._left:
+            return 0
+        data = self._stream.read(len(buffer))
+        buffer[: len(data)] = data
+        self._left -= len(data)
+        if not self._left:
+            self._done()
+        return len(data)
+
+
+def _no_room() -> SkylensError:
+    detail = "as many bodies are coming in as there is room for"
+    return UnavailableError(detail, retry_after=RETRY_AFTER, reason="overload")
