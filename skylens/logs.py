@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 import sys
 from contextlib import suppress
 from typing import Any
@@ -18,6 +19,10 @@ else:
     import structlog
 
 
+_CONTROLS = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029]")
+"""What moves a terminal's cursor, or begins a line."""
+
+
 def configure(level: str, style: str, tier: str) -> None:
     """Send structlog and the standard library's logging to standard output. ``style``: json or text."""
     shared: list[structlog.typing.Processor] = [
@@ -26,7 +31,7 @@ def configure(level: str, style: str, tier: str) -> None:
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
     ]
-    last: structlog.typing.Processor = _rendered if style == "json" else structlog.dev.ConsoleRenderer()
+    last: structlog.typing.Processor = _rendered if style == "json" else _text(structlog.dev.ConsoleRenderer())
     handler = _Lines(sys.stdout)
     structlog.configure(
         processors=[*shared, _direct(handler, last)],
@@ -101,6 +106,24 @@ def _rendered(_logger: Any, _method: str, event: structlog.typing.EventDict) -> 
     except (ValueError, TypeError, RecursionError):  # half a character, a key that is no text, a thing within itself
         plain = (str, int, float, bool, type(None))
         return json.dumps({key: value if isinstance(value, plain) else repr(value) for key, value in event.items()})
+
+
+def _text(render: structlog.dev.ConsoleRenderer) -> structlog.typing.Processor:
+    """A line for people; what clients had written in it stays in its line and does nothing to their terminal."""
+
+    def rendered(logger: Any, method: str, event: structlog.typing.EventDict) -> str:
+        for key, value in event.items():
+            if key in {"exception", "stack"}:
+                event[key] = "\n".join(map(_harmless, str(value).split("\n")))
+            elif not isinstance(value, bool | int | float):
+                event[key] = _harmless(str(value))
+        return str(render(logger, method, event))
+
+    return rendered
+
+
+def _harmless(text: str) -> str:
+    return _CONTROLS.sub(lambda found: ascii(found[0])[1:-1], text)
 
 
 def _stamp(tier: str) -> structlog.typing.Processor:

@@ -4,6 +4,7 @@ The door must refuse what no worker should touch, without decoding a pixel or al
 chunks of PNG (W3C PNG 3), the segments of JPEG (ITU-T T.81 annex B) and the RIFF chunks of WebP (RFC 9649).
 """
 
+import re
 import struct
 from collections.abc import Iterator
 from typing import NamedTuple
@@ -19,6 +20,10 @@ _JPEG_SIZES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Start-of-frame markers; the three left out are Huffman tables, a reserved one and arithmetic conditioning."""
 _JPEG_BARE = {0x01, *range(0xD0, 0xD8)}
 _START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
+_FILL = re.compile(rb"\xff*(?=\xff)")
+"""Bytes that may stand before a marker, which begins with one."""
+PARTS = 10_000
+"""Most chunks of a PNG, or segments of a JPEG's header; encoders write a hundred of the large images that are taken."""
 
 
 class Header(NamedTuple):
@@ -103,7 +108,7 @@ def _ihdr(data: bytes) -> Header:
 def _png(data: bytes) -> Header:
     header = _ihdr(data)
     position, pixels = 8, False
-    while True:
+    for _ in range(PARTS):
         if position + 12 > len(data):
             raise UndecodableImageError("the PNG is cut short: its IEND chunk is missing")
         length, name = struct.unpack_from(">I4s", data, position)
@@ -112,6 +117,8 @@ def _png(data: bytes) -> Header:
             pixels = True
         if name == b"IEND":
             break
+    else:
+        raise UndecodableImageError(f"the PNG has more than {PARTS:,} chunks; save it again")
     if not pixels:
         raise UndecodableImageError("the PNG has no pixels: its IDAT chunk is missing")
     return header
@@ -119,10 +126,10 @@ def _png(data: bytes) -> Header:
 
 def _segments(data: bytes) -> Iterator[tuple[int, int]]:
     """Marker and position, just past the marker, of each segment up to the pixels."""
-    position, marker = 2, 0
-    while marker != _START_OF_SCAN:
-        while data[position] == 0xFF and data[position + 1] == 0xFF:  # noqa: PLR2004 - fill bytes
-            position += 1
+    position = 2
+    for _ in range(PARTS):
+        if fill := _FILL.match(data, position):
+            position = fill.end()
         lead, marker = data[position], data[position + 1]
         if lead != 0xFF:  # noqa: PLR2004 - every marker's first byte
             raise UndecodableImageError(f"the JPEG is damaged at byte {position}")
@@ -131,6 +138,9 @@ def _segments(data: bytes) -> Iterator[tuple[int, int]]:
             yield marker, position
             (length,) = struct.unpack_from(">H", data, position)
             position += length
+        if marker == _START_OF_SCAN:
+            return
+    raise UndecodableImageError(f"the JPEG has more than {PARTS:,} segments before its pixels; save it again")
 
 
 def _frame(data: bytes, position: int) -> Header:

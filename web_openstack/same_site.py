@@ -1,4 +1,4 @@
-"""Where the door asks nobody for a key, a page of another site may not use its visitors' way to it."""
+"""Where the door asks nobody for a key, a page of another site may not use its visitors' way to it, nor read there."""
 
 import ipaddress
 from dataclasses import dataclass
@@ -17,13 +17,18 @@ OWN = ("same-origin", "none")
 class SameSite:
     """Middleware. Programs send neither ``Sec-Fetch-Site`` nor ``Origin`` and are not its business.
 
-    ``local``: the door is this machine's, so that a name which somebody had point here is no name of it.
+    ``local``: the door is this machine's, so that a name which somebody had point here is no name of it. A browser
+    takes what is asked for by such a name for the page's own, and shows it the answer.
     """
 
     local: bool
 
     def process_request(self, req: falcon.Request, resp: falcon.Response) -> None:
         del resp
+        host = req.get_header("Host")
+        if self.local and host is not None and not is_loopback(f"//{host}"):
+            detail = f"this door is for its own machine; ask for http://127.0.0.1 or localhost, not {host[:80]!r}"
+            raise ForbiddenError(detail, reason="cross_site")
         if req.method in CHANGING and not self._is_own(req):
             raise ForbiddenError(
                 "a page of another site sent this; use the page that this door serves, or a program",

@@ -1,23 +1,26 @@
 """The log: one JSON object a line, whoever writes it and whatever it holds."""
 
 import json
+import re
 import subprocess
 import sys
 
 SCRIPT = """
 import logging, threading
 from skylens import logs
-logs.configure("INFO", "json", "web")
+logs.configure("INFO", "{}", "web")
 log = logs.get("x")
 {}
 """
 
 
+def printed(script, style):
+    run = [sys.executable, "-c", SCRIPT.format(style, script)]
+    return subprocess.run(run, check=True, timeout=60, stdout=subprocess.PIPE).stdout.decode()
+
+
 def lines(script):
-    done = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(script)], check=True, timeout=60, stdout=subprocess.PIPE, text=True
-    )
-    return [json.loads(line) for line in done.stdout.splitlines()]
+    return [json.loads(line) for line in printed(script, "json").splitlines()]
 
 
 def test_lines_of_many_threads_stay_whole():
@@ -44,3 +47,20 @@ def test_errors_carry_their_trace_and_others_lines_have_the_same_form():
     seen = lines("try: 1 / 0\nexcept ZeroDivisionError: log.exception('a')\nlogging.getLogger('y').warning('b %d', 1)")
     assert "ZeroDivisionError" in seen[0]["exception"]
     assert [(line["event"], line["level"]) for line in seen] == [("a", "error"), ("b 1", "warning")]
+
+
+def test_a_line_for_people_stays_one_and_leaves_their_terminal_alone():
+    evil, shown = "a\\x1b[2J\\r\\nfake\\x9b\\u2028", r"a\x1b[2J\r\nfake\x9b\u2028"
+    seen = printed(
+        f"log.info('b{evil}', name='{evil}', one=1, of=['{evil}'])\n"
+        f"try: raise ValueError('{evil}')\nexcept ValueError: log.exception('c')",
+        style="text",
+    )
+    plain = re.sub(r"\x1b\[\d+m", "", seen)
+    first = plain.split("\n")[0]
+    assert f"b{shown}" in first
+    assert f"name={shown}" in first
+    assert "one=1" in first
+    assert not set("\x1b\r\x9b\u2028") & set(plain)
+    assert "\nTraceback" in plain
+    assert "\nValueError: a\\x1b[2J" in plain

@@ -289,5 +289,10 @@ def generated(seed, times=1):
 
 def wire(method, target, given, body):
     """The request as bytes."""
-    lines = [method + b" " + target + b" HTTP/1.1", b"Host: x", b"Content-Length: %d" % len(body), b"Connection: close"]
+    lines = [
+        method + b" " + target + b" HTTP/1.1",
+        b"Host: localhost",
+        b"Content-Length: %d" % len(body),
+        b"Connection: close",
+    ]
     return b"\r\n".join([*lines, *(name + b": " + value for name, value in given), b"", body])

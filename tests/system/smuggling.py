@@ -7,14 +7,14 @@ connection is answered as well. The request hidden inside is never answered: it 
 import socket
 
 REFUSED, ONE = "refused", "one"
-HIDDEN = b"GET /v1/status HTTP/1.1\r\nHost: x\r\nX-Request-ID: hidden\r\n\r\n"
-LAST = b"GET /healthz HTTP/1.1\r\nHost: x\r\nX-Request-ID: last\r\nConnection: close\r\n\r\n"
+HIDDEN = b"GET /v1/status HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: hidden\r\n\r\n"
+LAST = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\nX-Request-ID: last\r\nConnection: close\r\n\r\n"
 CHUNKED = b"Transfer-Encoding: chunked"
 HELLO = b"\r\nhello\r\n0\r\n\r\n" + HIDDEN
 LINES = b"\r\n"
 
 
-def request(*headers, body=b"", first=b"POST /v1/images HTTP/1.1", host=b"Host: x"):
+def request(*headers, body=b"", first=b"POST /v1/images HTTP/1.1", host=b"Host: localhost"):
     return LINES.join([first, *([host] if host else []), *headers, b"", b""]) + body
 
 
@@ -167,7 +167,7 @@ def heads():
     ):
         yield f"header {header!r}", request(header, first=b"GET /healthz HTTP/1.1", body=HIDDEN), REFUSED
     for end in (b"\n", b"\r", b"\n\n", b"\r\r", b"\n\r"):
-        raw = b"GET /healthz HTTP/1.1" + end + b"Host: x\r\n\r\n"
+        raw = b"GET /healthz HTTP/1.1" + end + b"Host: localhost\r\n\r\n"
         yield f"lines that end in {end!r}", raw + HIDDEN, REFUSED
         yield f"headers that end in {end!r}", request(b"A: b" + end + b"C: d", first=b"GET /healthz HTTP/1.1"), REFUSED
     yield "two hosts", request(b"Host: y", first=b"GET /healthz HTTP/1.1"), REFUSED

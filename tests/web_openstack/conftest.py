@@ -51,7 +51,8 @@ def make_web():
         )
         queues = FakeQueues(clock=clock)
         queues.ensure("skylens-replies-web-1", {}, 60)
-        client, internal = testing.TestClient(create_app(deps)), testing.TestClient(create_internal_app(deps))
+        client = testing.TestClient(create_app(deps), headers={"Host": "localhost"})
+        internal = testing.TestClient(create_internal_app(deps))
         return Web(deps, fake, *stores, requests, queues, client, internal)
 
     return make

@@ -31,7 +31,7 @@ def port(make_web, keys):
 def opened(port, *lines, method="POST", path="/v1/images"):
     """A connection on which a request's head was sent."""
     link = socket.create_connection(("127.0.0.1", port), timeout=60)
-    link.sendall("\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode())
+    link.sendall("\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode())
     return link
 
 
@@ -81,13 +81,13 @@ def test_who_sends_it_all_the_same_still_hears_why(port):
 
 
 def test_the_bytes_of_a_refused_body_are_no_request(port, keys):
-    inner = f"GET /v1/status HTTP/1.1\r\nHost: x\r\n{key_line(keys.secrets['full'])}\r\n\r\n"
+    inner = f"GET /v1/status HTTP/1.1\r\nHost: localhost\r\n{key_line(keys.secrets['full'])}\r\n\r\n"
     with opened(port, f"Content-Length: {len(inner)}") as link:
         link.sendall(inner.encode())
         head, body = read_all(link)
     assert head.startswith("HTTP/1.1 401 ")
     assert json.loads(body)["code"] == "unauthorised"
-    together = f"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Length: {len(inner)}\r\n\r\n{inner}"
+    together = f"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(inner)}\r\n\r\n{inner}"
     with socket.create_connection(("127.0.0.1", port), timeout=60) as link:
         link.sendall(together.encode())
         head, body = read_all(link)

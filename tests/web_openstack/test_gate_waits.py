@@ -41,7 +41,7 @@ def held(tier):
 def opened(port, *lines, method="POST", path="/v1/images", body=b""):
     """A connection on which a request was sent as far as ``body``."""
     link = socket.create_connection(("127.0.0.1", port), timeout=60)
-    link.sendall("\r\n".join([f"{method} {path} HTTP/1.1", "Host: x", *lines, "", ""]).encode() + body)
+    link.sendall("\r\n".join([f"{method} {path} HTTP/1.1", "Host: localhost", *lines, "", ""]).encode() + body)
     return link
 
 
@@ -85,7 +85,7 @@ def test_what_came_with_the_headers_is_not_lost(tier, port, held):
     data, token = picture(), tier.keystone.issue("member", "reader")
     keep = f"X-Auth-Token: {token}"
     lines = [keep, f"Content-Length: {len(data)}", "Content-Type: image/png", "Prefer: respond-async"]
-    rest = f"GET /v1/images/none HTTP/1.1\r\nHost: x\r\n{keep}\r\nConnection: close\r\n\r\n".encode()
+    rest = f"GET /v1/images/none HTTP/1.1\r\nHost: localhost\r\n{keep}\r\nConnection: close\r\n\r\n".encode()
     with opened(port, *lines, body=data[:20]) as link:
         asked(tier)
         link.sendall(data[20:] + rest)
@@ -97,7 +97,7 @@ def test_what_came_with_the_headers_is_not_lost(tier, port, held):
 
 
 def test_a_refused_sender_hears_why_and_nothing_of_the_body_is_a_request(tier, port, held):
-    inner = b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\n"
+    inner = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
     with opened(port, "X-Auth-Token: stranger", f"Content-Length: {len(inner)}", body=inner) as link:
         asked(tier)
         held.set()

@@ -53,6 +53,21 @@ def test_the_first_bytes_tell_the_same_as_the_whole(kind, mode, options):
         header.peek(whole[:1000], len(whole), 257 * 130 - 1)
 
 
+def test_a_png_of_endless_chunks_is_refused_and_one_of_many_is_not():
+    whole = picture("PNG", (40, 30))
+    empty = struct.pack(">I4sI", 0, b"teXt", zlib.crc32(b"teXt"))
+    assert header.check(whole[:33] + empty * 9000 + whole[33:], MANY)[1:] == (40, 30)
+    with pytest.raises(UndecodableImageError, match="10,000 chunks"):
+        header.check(whole[:33] + empty * 10_000 + whole[33:], MANY)
+
+
+def test_a_jpeg_of_endless_segments_is_refused_and_bytes_that_fill_cost_nothing():
+    whole = picture("JPEG", (40, 30))
+    assert header.check(whole[:2] + b"\xff" * 20_000_000 + whole[2:], MANY)[1:] == (40, 30)
+    with pytest.raises(UndecodableImageError, match="10,000 segments"):
+        header.check(whole[:2] + b"\xff\xe0\0\2" * 10_000 + whole[2:], MANY)
+
+
 def test_a_jpeg_whose_header_is_far_behind_is_refused_by_its_first_bytes():
     whole = picture("JPEG", (40, 30), exif=b"Exif\0\0" + bytes(60_000))
     assert header.peek(whole[:61_000], len(whole), MANY)[1:] == (40, 30)

@@ -35,6 +35,13 @@ def test_a_page_of_another_site_is_refused_and_nothing_is_taken_in(web, method, 
     assert (web.inputs.objects, web.taken()) == ({}, [])
 
 
+@pytest.mark.parametrize("path", ["/", "/v1/status", "/v1/images/x", "/healthz"])
+@pytest.mark.parametrize("host", ["evil.example:8080", "127.0.0.1.evil.example", "10.0.0.7", "localhost.", "["])
+def test_by_a_name_that_was_made_to_point_here_nothing_is_read(web, path, host):
+    answer = web.client.simulate_get(path, headers={"Host": host})
+    assert (answer.status_code, answer.json["code"]) == (403, "forbidden")
+
+
 @pytest.mark.parametrize("headers", OWN)
 def test_the_doors_own_page_and_programs_send_and_delete(web, headers):
     answer = web.client.simulate_post("/v1/images", body=picture(), headers=PNG | headers)

@@ -84,10 +84,10 @@ def test_a_body_beyond_the_limit_is_a_problem_document(make_web, serve):
     "raw",
     [
         b"\x00\x01\x02\r\n\r\n",
-        b"GET / HTTP/1.1\r\nHost: x\r\nContent-Length: nonsense\r\n\r\n",
-        b"POST /v1/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nzz\r\n",
+        b"GET / HTTP/1.1\r\nHost: localhost\r\nContent-Length: nonsense\r\n\r\n",
+        b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nzz\r\n",
         b"GET / HTTP/1.1\r\nX: " + b"a" * 70_000 + b"\r\n\r\n",
-        b"POST /v1/images HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\nnot-hex\r\n",
+        b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\nnot-hex\r\n",
     ],
 )
 def test_broken_http_is_refused_and_the_server_lives(web, serve, raw):
@@ -114,7 +114,7 @@ def test_a_slow_upload_holds_no_thread_and_is_answered(make_web, serve):
     made, _ = serve(web)
     data = picture()
     links = [socket.create_connection(("127.0.0.1", int(made.effective_port)), timeout=20) for _ in range(30)]
-    head = "POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\nPrefer: respond-async\r\n"
+    head = "POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\nPrefer: respond-async\r\n"
     head += f"Content-Length: {len(data)}\r\n\r\n"
     for link in links:
         link.sendall(head.encode() + data[:10])
@@ -179,7 +179,9 @@ def test_a_drain_waits_for_an_upload_that_has_begun(web, serve, monkeypatch):
     made, thread = serve(web)
     data = picture()
     with socket.create_connection(("127.0.0.1", int(made.effective_port)), timeout=20) as link:
-        link.sendall(f"PUT /healthz HTTP/1.1\r\nHost: x\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data[:10])
+        link.sendall(
+            f"PUT /healthz HTTP/1.1\r\nHost: localhost\r\nContent-Length: {len(data)}\r\n\r\n".encode() + data[:10]
+        )
         until(lambda: [channel for channel in made.active_channels.values() if channel.request])
         made.stop()
         until(web.deps.admission.draining.is_set)

@@ -14,7 +14,7 @@ PNG = {"Content-Type": "image/png", "Prefer": "respond-async"}
 SLOW = 200
 PATIENCE = 2
 """Seconds, in place of the minute that a real server has."""
-HEAD = b"POST /v1/images HTTP/1.1\r\nHost: x\r\nContent-Type: image/png\r\n"
+HEAD = b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Type: image/png\r\n"
 BEGINNINGS = [
     b"",
     b"POST /v1/",
@@ -23,7 +23,7 @@ BEGINNINGS = [
     HEAD + b"Transfer-Encoding: chunked\r\n\r\n",
     HEAD + b"Transfer-Encoding: chunked\r\n\r\n5\r\nhel",
     HEAD + b"Expect: 100-continue\r\nContent-Length: 100000\r\n\r\n",
-    b"GET /healthz HTTP/1.1\r\nHost: x\r\n\r\nPOST /v1/images HTTP/1.1\r\n",
+    b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\nPOST /v1/images HTTP/1.1\r\n",
 ]
 """Each is followed by more of what a byte may be: a header's name, a chunk's size, a body."""
 
@@ -116,7 +116,7 @@ def test_clients_that_read_a_little_now_and_then_lose_their_places(web, serve):
         link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
         link.settimeout(30)
         link.connect(("127.0.0.1", int(made.effective_port)))
-        link.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: x\r\n\r\n" * 50)
+        link.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
         links.append(link)
 
     def all_are_cut():
