@@ -1,5 +1,6 @@
 """The web node's units are what systemd takes, and leave their processes little to do harm with."""
 
+import json
 import re
 import subprocess
 
@@ -84,6 +85,17 @@ def test_webhook_secrets_are_a_credential_of_the_web_tier_alone_and_not_in_its_e
     assert "LoadCredential=skylens_webhook_secrets:/etc/skylens/credentials/webhook-secrets\n" in web
     assert secret not in web
     assert "webhook" not in scaler
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_the_clouds_own_authority_is_brought_to_the_node_where_its_credential_names_it(tmp_path, own):
+    if own:
+        (tmp_path / "openstack-ca.pem").write_text("a certificate\n")
+    (tmp_path / "files.j2").write_text("{{ web_node_cloud_authority | to_json }}")
+    files = {"files": (str(tmp_path / "files.j2"), None)}
+    render(tmp_path / "rendered", "web_node", files, skylens_secrets=str(tmp_path))
+    ours = [{"path": "/etc/skylens/openstack-ca.pem", "mode": "0644", "content": "a certificate\n"}]
+    assert json.loads((tmp_path / "rendered" / "files").read_text()) == (ours if own else [])
 
 
 def test_settings_are_quoted_as_both_systemd_and_a_shell_read_them(tmp_path):
