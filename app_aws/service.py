@@ -31,6 +31,7 @@ from skylens.errors import UnavailableError
 from skylens.gathered import GatheredQueue, GatheredReplies
 from skylens.quick_sqs import quick_queues
 from skylens.quick_store import bucket_store
+from skylens.reply_to import OwnReplies
 from skylens.settings import WorkerSettings, load
 from skylens.store import S3Store, Store
 from skylens.systemd import Notifier
@@ -94,7 +95,7 @@ def _build(
     recogniser = Recogniser(
         requests=GatheredQueue(requests, tally.pressing, delete_linger=_DELETE_LINGER),
         dead=queues.named(settings.queue("requests-dead")),
-        replies=GatheredReplies(queues, tally.pressing, linger=_REPLY_LINGER),
+        replies=OwnReplies(GatheredReplies(queues, tally.pressing, linger=_REPLY_LINGER), settings.queue("replies-")),
         inputs=bucket_store(s3, aws.session, settings.bucket("input")),
         outputs=bucket_store(s3, aws.session, settings.bucket("output")),
         models=models,

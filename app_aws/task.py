@@ -20,17 +20,10 @@ from skylens.clock import Clock
 from skylens.errors import MessageError, OverdueError, SkylensError, UndecodableImageError, UnknownJobError
 from skylens.messages import Failure, Label, Model, Reply, Request, Result, Timings, encode, moment, read
 from skylens.queues import Queue, Received
+from skylens.reply_to import Replies
 from skylens.store import Store
 
 log = logs.get(__name__)
-
-
-class Replies(Protocol):
-    """Where answers go: a queue by name."""
-
-    def send(self, name: str, body: bytes) -> bool:
-        """False when that queue is gone."""
-        ...
 
 
 class Picked(Protocol):

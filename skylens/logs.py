@@ -52,7 +52,7 @@ def configure(level: str, style: str, tier: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for noisy in ("botocore", "boto3", "urllib3", "httpx2", "httpcore2"):
+    for noisy in ("botocore", "boto3", "urllib3", "httpx2", "httpcore2", "waitress"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
 
 

@@ -42,7 +42,7 @@ from web_openstack.resources.plain import PlainDoor
 from web_openstack.resources.uploads import UploadList
 from web_openstack.result_cache import ResultCache
 from web_openstack.room import BODIES, Room
-from web_openstack.same_site import SameSite
+from web_openstack.same_site import SameSite, is_loopback
 from web_openstack.tenant_limits import TenantLimits
 from web_openstack.turns import Turns
 from web_openstack.uploads import Uploads
@@ -189,7 +189,8 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
 
 def create_internal_app(deps: Deps) -> "falcon.App[Any, Any]":
     """What only the autoscaler and scrapers may ask, on an address of its own, and without a key."""
-    app = _bare(deps)
+    guards = [SameSite(local=True)] if is_loopback(f"//{deps.settings.internal_listen}") else []
+    app = _bare(deps, *guards)
     app.add_route("/internal/demand", service.DemandResource(deps.jobs.demand))
     app.add_route("/internal/fleet", service.FleetResource(deps.fleet))
     app.add_route("/v1/status", service.Status(None, deps.jobs.demand, deps.fleet, deps.gauge))

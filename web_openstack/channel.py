@@ -62,8 +62,9 @@ class LastTask(WSGITask):  # type: ignore[misc]
 class Channel(HTTPChannel):  # type: ignore[misc]
     """A connection: its requests are framed strictly, and neither they nor their answers may be slow for ever.
 
-    Until a body that was refused has ebbed away, it stays open for reading. While a request waits, for the gate or for
-    room, it is not read.
+    It has one request at a time: what a client sends behind it is not looked at before its answer is written, and more
+    than one read of that is not taken. So a pipeline costs no more than its requests one by one. While a request waits,
+    for the gate or for room, nothing is read. Until a body that was refused has ebbed away, it stays open for reading.
     """
 
     task_class = LastTask
@@ -71,7 +72,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     request: Any
     will_close: bool
     close_when_flushed: bool
+    requests: list[Any]
+    total_outbufs_len: int
+    sent_continue: bool
     refusing = False
+    _behind = b""
+    """What came behind the request that is under way."""
     _ebbed = float("inf")
     _coming: Pace | None = None
     _going: Pace | None = None
@@ -86,42 +92,62 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self.refusing = True
 
     def _tell(self) -> None:
-        """A request's wait is over; called by any thread."""
+        """A request's wait is over, or it is answered; called by any thread."""
         self.server.told.append(self)
         with suppress(OSError):  # the drain is over and the trigger's pipe closed
             self.server.pull_trigger()
 
     def readable(self) -> bool:
         waiting = self.request is not None and self.request.waiting
-        return not waiting and bool(super().readable())
+        return not waiting and not self._behind and bool(super().readable())
 
     def go_on(self) -> None:
-        """Take up the request that had to wait. Called by the thread that serves every connection."""
+        """Take up the request that had to wait, or what came behind one that is answered.
+
+        Called by the thread that serves every connection.
+        """
         with self.requests_lock:
-            request = self.request
-            closing = self.will_close or self.close_when_flushed or not self.connected
-            if request is None or not request.waiting or closing:
+            if not self.connected or self._is_closing():
                 return
-            rest = request.go_on()
-            if request.completed:
-                self.request = None
-                self.requests.append(request)
-                if len(self.requests) == 1:
-                    self.server.add_task(self)
-            elif request.expect_continue and not self.requests and not self.sent_continue:
-                self.send_continue()
-        self._coming = Pace(time.time())
-        self.received(rest)
+            if self.request is not None and self.request.waiting:
+                self._behind = self.request.go_on() + self._behind
+                if not self.request.waiting:
+                    self._coming = Pace(time.time())
+                    self._look()
+            if not self.total_outbufs_len:
+                self._parse()
 
     def received(self, data: bytes) -> bool:
         if self.refusing:
             self.will_close = self.will_close or time.monotonic() > self._ebbed
             return True
-        before = self.request
-        taken = bool(super().received(data))
-        if self.request is not before:
-            self._coming = Pace(time.time())
-        return taken
+        with self.requests_lock:
+            if not data or self._is_closing():
+                return False
+            self._behind += data
+            self._parse()
+        return True
+
+    def _is_closing(self) -> bool:
+        return self.will_close or self.close_when_flushed
+
+    def _parse(self) -> None:
+        """Take the next request in, as much of it as is there, if none is under way."""
+        while self._behind and not self.requests and not self.refusing:
+            if self.request is None:
+                self.request, self._coming = self.parser_class(self.adj), Pace(time.time())
+            self._behind = self._behind[self.request.received(self._behind) :]
+            self._look()
+
+    def _look(self) -> None:
+        """Have the request answered if it is complete."""
+        request = self.request
+        if request.expect_continue and request.headers_finished and not self.sent_continue:
+            self.send_continue()
+        if request.completed:
+            self.request, self.sent_continue = None, False
+            self.requests.append(request)
+            self.server.add_task(self)
 
     def handle_close(self) -> None:
         if self.request is not None:
@@ -131,6 +157,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def handle_write(self) -> None:
         if not (self.refusing and self.close_when_flushed):
             super().handle_write()
+            if self._behind:
+                self.go_on()
             return
         self._flush_exception(self._flush_some)
         if self.will_close:
@@ -160,6 +188,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             super().service()
         finally:
             self.server.serving.channel = None
+        if self._behind:
+            self._tell()
 
     def send_continue(self) -> None:
         """Ask for the body, unless there is none to come, or the request is refused already, or may yet be."""

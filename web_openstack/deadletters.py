@@ -13,7 +13,8 @@ from skylens import logs
 from skylens.clock import Clock
 from skylens.errors import MessageError, PoisonImageError, SkylensError
 from skylens.messages import Failure, Reply, Request, Struct, encode, read
-from skylens.queues import Queue, Received, SqsQueues
+from skylens.queues import Queue, Received
+from skylens.reply_to import Replies
 from skylens.store import Store
 from web_openstack.deleted import is_tombstone
 from web_openstack.metrics import WebMetrics
@@ -37,7 +38,7 @@ class DeadLetter(Struct, frozen=True, kw_only=True):
 @dataclass(frozen=True)
 class DeadLetters:
     queue: Queue
-    queues: SqsQueues
+    replies: Replies
     state: Store
     outputs: Store
     unstored: Unstored
@@ -69,13 +70,13 @@ class DeadLetters:
         if self.outputs.put_if(f"{place}.json", encode(reply), "application/json", etag=None):
             log.error("dead.letter", id=request.id, tenant=request.tenant, name=request.name)
             self.metrics.dead.inc()
-            self.queues.send(request.reply_to, encode(reply))
+            self.replies.send(request.reply_to, encode(reply))
             return
         held = self.outputs.get(f"{place}.json")
         if held is not None:
             if is_tombstone(read(Reply, held.data)):
                 self.state.delete(PREFIX + place)
-            self.queues.send(request.reply_to, held.data)
+            self.replies.send(request.reply_to, held.data)
 
     def _keep(self, place: str, reason: str, body: str) -> None:
         letter = DeadLetter(at=self.clock.now(), reason=reason, body=body)

@@ -17,11 +17,15 @@ from waitress.utilities import BadRequest
 
 LINE = 4096
 """Most bytes of the line before a chunk, and of all that follows the last one."""
+FEW, SMALL = 100, 64
+"""So many chunks may be of any size; for each more there must be so many bytes, for each costs the main loop time."""
 _BEGIN = re.compile(rb"(?:\r\n)*(?:\r?\Z|[\x21-\x7e])")
 """Empty lines, as some clients send them after a body, then a method."""
 _START = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Z-]+ [\x21-\x7e\x80-\xff]+ HTTP/1\.[01]")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _ONCE = (b"host", b"content-length", b"transfer-encoding")
+_SHORT, SHORT = (b"accept", b"content-type", b"content-disposition", b"prefer"), 1024
+"""Headers whose parts are parsed, in more than linear time, and most bytes of one."""
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -73,6 +77,7 @@ def _check(head: bytes) -> None:
     for name in _ONCE:
         if counts[name] > 1:
             raise ParsingError(f"more than one {name.decode()}")
+    _check_lengths(headers)
     if first.endswith(b"1.1") and not counts[b"host"]:
         raise ParsingError("HTTP/1.1 needs a Host")
     coding = dict(headers).get(b"transfer-encoding")
@@ -86,6 +91,12 @@ def _check(head: bytes) -> None:
         raise TransferEncodingNotImplemented("Transfer-Encoding must be: chunked")
 
 
+def _check_lengths(headers: list[tuple[bytes, bytes]]) -> None:
+    for name, value in headers:
+        if name in _SHORT and len(value) > SHORT:
+            raise ParsingError(f"{name.decode()} is longer than {SHORT} bytes")
+
+
 class Chunks:
     """A chunked body on its way into waitress's buffer, as waitress's receivers are: ``completed``, ``error``."""
 
@@ -96,6 +107,7 @@ class Chunks:
         self._line = b""
         self._left, self._trailer = 0, 0
         """Bytes left of the chunk, and taken of the trailer."""
+        self._chunks, self._size_of_all = 0, 0
         self._next: Callable[[bytes], None] = self._size
 
     def __len__(self) -> int:
@@ -109,15 +121,17 @@ class Chunks:
 
     def received(self, data: bytes) -> int:
         """Take bytes in; how many were of this body."""
-        at = 0
+        at, parts = 0, []
         while at < len(data) and not self.completed and not self.error:
             if self._left:
                 part = data[at : at + self._left]
-                self._buffer.append(part)
+                parts.append(part)
                 self._left -= len(part)
                 at += len(part)
             else:
                 at = self._read_line(data, at)
+        if parts:  # at once: each append may be several calls to the kernel
+            self._buffer.append(b"".join(parts))
         return at
 
     def _read_line(self, data: bytes, at: int) -> int:
@@ -139,6 +153,10 @@ class Chunks:
             self.error = BadRequest("a chunk must begin with its size in hexadecimal digits")
             return
         self._left = int(size, 16)
+        self._chunks += 1
+        self._size_of_all += self._left
+        if self._left and self._chunks > FEW and self._size_of_all < SMALL * (self._chunks - FEW):
+            self.error = BadRequest(f"more than {FEW} chunks of less than {SMALL} bytes on average")
         self._next = self._end if self._left else self._trail
 
     def _end(self, line: bytes) -> None:

@@ -40,6 +40,7 @@ class Parser(framing.Parser):
         self.waiting: Callable[[], None] | None = None
         """What is to be done once the wait is over."""
         self._gate, self._room, self._turned_away, self._tell = gate, room, turned_away, tell
+        self._is_told = False
         self._place: Place | None = None
         self._bodiless, self._rest = False, b""
 
@@ -55,9 +56,9 @@ class Parser(framing.Parser):
         return len(data) if self.refused else taken
 
     def go_on(self) -> bytes:
-        """Take the next step; what came after the headers and is still to be looked at."""
-        step, self.waiting = self.waiting, None
-        if step:
+        """Take the next step if the wait is over; what came after the headers and is still to be looked at."""
+        if self._is_told and self.waiting:
+            step, self.waiting, self._is_told = self.waiting, None, False
             step()
         if self.waiting:
             return b""
@@ -78,6 +79,10 @@ class Parser(framing.Parser):
         stream: IO[bytes] = super().get_body_stream()
         return io.BufferedReader(_Body(stream, len(self.body_rcv), self.close)) if self._place else stream
 
+    def _hear(self) -> None:
+        self._is_told = True
+        self._tell()
+
     def _ask(self, gate: Gate) -> None:
         self._gate, self._bodiless = None, self.completed
 
@@ -85,7 +90,7 @@ class Parser(framing.Parser):
             self.completed = self._bodiless
             self._judge(gate)
 
-        if gate.ready(self._header, self._tell):
+        if gate.ready(self._header, self._hear):
             decide()
         else:
             self.waiting, self.completed = decide, False
@@ -103,7 +108,7 @@ class Parser(framing.Parser):
     def _find_room(self, tenant: str) -> None:
         size = STEP if self.chunked else self.content_length
         if self._room and size > self.adj.inbuf_overflow:
-            self._place = self._room.ask(tenant, size, self._tell)
+            self._place = self._room.ask(tenant, size, self._hear)
             if not self._place.taken:
                 self.waiting = self._enter
 

@@ -20,6 +20,7 @@ from skylens.errors import SettingsError, UnavailableError
 from skylens.queues import SqsQueue
 from skylens.quick_sqs import quick_queues
 from skylens.quick_store import bucket_store
+from skylens.reply_to import OwnReplies
 from skylens.settings import WebSettings, load
 from skylens.store import S3Store
 from skylens.systemd import Notifier
@@ -134,7 +135,7 @@ def _serve(
         vouched=tokens,
     )
     unstored, letters = Unstored(outputs, clock), queues.named(settings.queue("requests-dead"))
-    dead = DeadLetters(letters, queues, state, outputs, unstored, clock, deps.metrics)
+    dead = DeadLetters(letters, OwnReplies(queues, prefix), state, outputs, unstored, clock, deps.metrics)
     replies = ReplyThread(own, deps.jobs, unstored, deps.metrics, clock)
     tenants = keys.tenants(settings.api_keys, (ring or Keyring)())
     refill = Refill(deps.jobs.cache, state, outputs, tenants, clock)

@@ -80,6 +80,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             channel_timeout=60,
             cleanup_interval=10,
             inbuf_overflow=64 * 1024,
+            outbuf_high_watermark=1024**2,
             log_socket_errors=False,
             **adjustments,
         )

@@ -13,7 +13,8 @@ from web_openstack import header
 
 NAME_BYTES = 255
 """Longest file name that is kept, in bytes of UTF-8: what file systems allow."""
-PARTS = 20_000
+PARTS, PART_HEADERS = 20_000, 2048
+"""Most parts of a body, and bytes of the headers of one."""
 
 
 class Readable(Protocol):
@@ -126,6 +127,7 @@ class Uploads:
 def _handler() -> MultipartFormHandler:
     handler = MultipartFormHandler()
     handler.parse_options.max_body_part_count = PARTS
+    handler.parse_options.max_body_part_headers_size = PART_HEADERS
     return handler
 
 

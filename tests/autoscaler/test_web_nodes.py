@@ -1,7 +1,11 @@
+import socket
+import threading
+from contextlib import suppress
+
 import pytest
 from web_node import Node, serving
 
-from autoscaler.nodes import WebNodes
+from autoscaler.nodes import LARGEST, WebNodes
 from skylens.messages import Demand, FleetReport, encode
 
 DEMAND = Demand(
@@ -51,3 +55,48 @@ def test_each_node_is_told_of_the_fleet(node, web):
 def test_a_node_that_refuses_the_report_is_said_so(node, web):
     node.status = 404
     assert web.tell(REPORT)[node.url] is False
+
+
+HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n"
+
+
+@pytest.fixture(params=[b"", HEAD, HEAD + b"\r\n"], ids=["status", "header", "body"])
+def dribbling(request):
+    """A node that answers a byte now and then, for ever; its URL."""
+    halt, links = threading.Event(), []
+
+    def answer(link):
+        with suppress(OSError):
+            link.sendall(request.param)
+            while not halt.wait(0.1):
+                link.sendall(b"H")
+
+    def serve():
+        with suppress(OSError):
+            while True:
+                links.append(door.accept()[0])
+                threading.Thread(target=answer, args=(links[-1],), daemon=True).start()
+
+    with socket.create_server(("127.0.0.1", 0)) as door:
+        threading.Thread(target=serve, daemon=True).start()
+        yield f"http://127.0.0.1:{door.getsockname()[1]}"
+        halt.set()
+    for link in links:
+        link.close()
+
+
+def test_a_node_that_answers_byte_by_byte_holds_up_nobody_and_is_left_out_until_it_has(node, dribbling):
+    web = WebNodes(lambda: (dribbling, node.url))
+    try:
+        for _ in range(3):
+            assert web.demands() == {dribbling: None, node.url: DEMAND}
+            assert web.tell(REPORT) == {dribbling: False, node.url: True}
+    finally:
+        web.close()
+
+
+def test_an_answer_without_an_end_is_no_answer(node, web):
+    node.body = encode(DEMAND) + b" " * LARGEST
+    assert web.demands()[node.url] is None
+    node.body = encode(DEMAND) + b" " * 1000
+    assert web.demands()[node.url] == DEMAND

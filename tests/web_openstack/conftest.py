@@ -51,8 +51,9 @@ def make_web():
         )
         queues = FakeQueues(clock=clock)
         queues.ensure("skylens-replies-web-1", {}, 60)
-        client = testing.TestClient(create_app(deps), headers={"Host": "localhost"})
-        internal = testing.TestClient(create_internal_app(deps))
+        here = {"Host": "localhost"}
+        client = testing.TestClient(create_app(deps), headers=here)
+        internal = testing.TestClient(create_internal_app(deps), headers=here)
         return Web(deps, fake, *stores, requests, queues, client, internal)
 
     return make

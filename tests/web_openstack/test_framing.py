@@ -139,6 +139,7 @@ def test_however_its_bytes_come_a_chunked_body_is_the_same(cuts, data):
         (b"\r\n5\r\n", "its size"),
         (b"5;\r\n", "its size"),
         (b"5\r\nhellox\r\n", "longer than it says"),
+        (b"1\r\nx\r\n" * 103, "more than 100 chunks of less than 64 bytes"),
     ],
 )
 def test_a_wrong_chunk_is_refused_as_soon_as_it_is_seen(body, said):
@@ -184,3 +185,23 @@ def test_blanks_around_a_trailers_value_never_reach_its_pattern(monkeypatch):
     raw = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\na:" + b" " * 999 + b"b \r\n\r\n"
     assert ours(raw) == ([(b"POST", b"/", b"")], False)
     assert asked == [b"a:b"]
+
+
+def test_many_chunks_of_a_sensible_size_and_a_few_small_ones_are_taken():
+    parser = framing.Parser(ADJUSTMENTS)
+    parser.received(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n")
+    small, large = b"1\r\nx\r\n" * 100, b"40\r\n" + b"y" * 64 + b"\r\n"
+    parser.received(small[: len(small) // 2] + b"1000\r\n" + b"z" * 4096 + b"\r\n" + small[len(small) // 2 :])
+    for _ in range(1000):
+        parser.received(large)
+    parser.received(b"0\r\n\r\n")
+    assert (parser.error, parser.completed) == (None, True)
+    assert len(parser.get_body_stream().read()) == 100 + 4096 + 64_000
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "content-disposition", "ACCEPT", "Prefer"])
+def test_a_header_whose_parts_are_parsed_is_short(name):
+    for size, said in ((1024, None), (1025, f"{name.lower()} is longer than 1024 bytes")):
+        parser = framing.Parser(ADJUSTMENTS)
+        parser.received(f"GET / HTTP/1.1\r\nHost: x\r\n{name}: {'a' * size}\r\n\r\n".encode())
+        assert (parser.error and parser.error.body) == said

@@ -55,7 +55,7 @@ def read_all(link):
 def takes_nobody(port):
     try:
         socket.create_connection(("127.0.0.1", port), timeout=60).close()
-    except ConnectionRefusedError:
+    except ConnectionError:
         return True
     return False
 

@@ -53,6 +53,16 @@ def test_a_waiting_client_gets_the_result_on_the_same_connection(web):
     assert web.deps.jobs.demand.snapshot().completions[-1] == 1
 
 
+def test_a_part_with_endless_headers_is_refused(web):
+    good, kind = multipart(("file", "a" * 240 + ".png", picture()))
+    assert (
+        web.client.simulate_post("/v1/images", body=good, headers=kind | {"Prefer": "respond-async"}).status_code == 202
+    )
+    bad, _ = multipart(("file", "a" * 2048 + ".png", picture()))
+    answer = web.client.simulate_post("/v1/images", body=bad, headers=kind)
+    assert (answer.status_code, answer.json["code"]) == (400, "bad-request")
+
+
 def test_clients_with_the_same_file_name_never_get_each_others_answer(web):
     pictures = [picture(size=(n + 1, 1)) for n in range(20)]
     answers = {}

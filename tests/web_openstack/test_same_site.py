@@ -62,3 +62,11 @@ def test_where_keys_are_asked_for_any_page_that_has_one_may_send(make_web):
     web = make_web(api_keys=f"acme:{digest}")
     headers = PNG | FOREIGN[0] | {"Authorization": "Bearer key"}
     assert web.client.simulate_post("/v1/images", body=picture(), headers=headers).status_code == 202
+
+
+def test_the_internal_address_of_one_machine_answers_to_no_other_name(web, make_web):
+    for method, path in (("GET", "/internal/demand"), ("PUT", "/internal/fleet"), ("GET", "/metrics")):
+        answer = web.internal.simulate_request(method, path, headers={"Host": "evil.example:8081"})
+        assert answer.status_code == 403
+    other = make_web(internal_listen="10.0.0.7:8081")
+    assert other.internal.simulate_get("/internal/demand", headers={"Host": "node:8081"}).status_code == 200

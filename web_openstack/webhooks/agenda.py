@@ -13,9 +13,11 @@ from typing import NamedTuple
 from skylens.clock import Clock
 from skylens.errors import TooManyRequestsError, UnavailableError
 from skylens.messages import Reply
+from web_openstack.fairness import Standing, may_enter
 
 MOST, MOST_OF_TENANT = 5_000, 1_000
-"""Pending ones that are taken in, in all and of one tenant: others are refused."""
+"""Pending ones that are taken in, in all and of one tenant: others are refused. Where there are as many as may be in
+all, a tenant below an equal share may have more all the same."""
 AT_ONCE, AT_ONCE_OF_TENANT = 8, 4
 """Looked at or sent at once: one tenant's slow receiver leaves threads to the others."""
 FIRST_LOOK = 1.0
@@ -46,6 +48,7 @@ class Agenda:
     def __init__(self, clock: Clock, most: int = MOST, most_of_tenant: int = MOST_OF_TENANT) -> None:
         self._clock, self._most, self._most_of_tenant = clock, most, most_of_tenant
         self._entries: dict[Place, _Entry] = {}
+        self._of: Counter[str] = Counter()
         self._busy: Counter[str] = Counter()
         self._turn, self._served = 0, dict[str, int]()
         """How many were taken so far, and which was a tenant's last one."""
@@ -60,16 +63,28 @@ class Agenda:
         with self._news:
             if place in self._entries:
                 return
-            if sum(one.tenant == place.tenant for one in self._entries) >= self._most_of_tenant:
+            if self._of[place.tenant] >= self._most_of_tenant:
                 detail = f"{self._most_of_tenant} webhooks of this tenant are not delivered yet, as many as it may have"
                 raise TooManyRequestsError(detail, retry_after=RETRY_AFTER, reason="webhooks")
-            if len(self._entries) >= self._most:
+            if not self._has_room(place.tenant):
                 raise UnavailableError("too many webhooks are not delivered yet", retry_after=RETRY_AFTER)
             self._put(place, self._clock.ticks() + FIRST_LOOK)
 
     def _put(self, place: Place, due: float) -> None:
         self._entries[place] = _Entry(due, self._clock.ticks())
+        self._of[place.tenant] += 1
         self._tell()
+
+    def _remove(self, place: Place) -> None:
+        if self._entries.pop(place, None) is None:
+            return
+        self._of[place.tenant] -= 1
+        if not self._of[place.tenant]:
+            del self._of[place.tenant]
+
+    def _has_room(self, tenant: str) -> bool:
+        own = self._of[tenant]
+        return may_enter(Standing(own, len(self._entries), len(self._of) + (not own)), self._most)
 
     def _tell(self) -> None:
         self._is_new = True
@@ -77,7 +92,7 @@ class Agenda:
 
     def drop(self, place: Place) -> None:
         with self._news:
-            self._entries.pop(place, None)
+            self._remove(place)
 
     def heard(self, reply: Reply) -> None:
         """An answer has come: look at its webhook now, if it has one. Only the first word of it counts."""
@@ -96,9 +111,9 @@ class Agenda:
         with self._news:
             for place, entry in list(self._entries.items()):
                 if place not in found and entry.since < began and not entry.is_busy:
-                    del self._entries[place]
+                    self._remove(place)
             for place, pause in found.items():
-                if place not in self._entries and len(self._entries) < self._most:
+                if place not in self._entries and self._has_room(place.tenant):
                     self._put(place, self._clock.ticks() + pause)
 
     def take(self) -> list[Place]:
@@ -142,8 +157,8 @@ class Agenda:
                 del self._busy[place.tenant]
             entry = self._entries.get(place)
             if pause is None:
-                self._entries.pop(place, None)
-                if not any(one.tenant == place.tenant for one in self._entries):
+                self._remove(place)
+                if not self._of[place.tenant]:
                     self._served.pop(place.tenant, None)
             elif entry is not None:
                 entry.due = self._clock.ticks() + (0.0 if entry.is_news else pause)

@@ -70,9 +70,19 @@ def test_there_is_an_end_to_what_is_taken_in(agenda):
     for number in range(2):
         agenda.add(Place("other", str(number)))
     with pytest.raises(UnavailableError, match="too many webhooks"):
-        agenda.add(Place("third", "1"))
-    agenda.listed([(Place("third", str(number)), 0.0) for number in range(100)], began=0)
+        agenda.add(Place("other", "3"))
+    agenda.listed([(Place("other", str(number)), 0.0) for number in range(100)], began=0)
     assert len(agenda) == 5
+
+
+def test_however_many_others_have_a_tenant_below_its_share_may_have_one(agenda):
+    agenda.listed([(Place(tenant, str(number)), 0.0) for tenant in ("a", "b") for number in range(9)], began=0)
+    assert len(agenda) == 5 + 2, "the second one has its share beside the first one's five"
+    agenda.add(Place("c", "1"))
+    with pytest.raises(UnavailableError, match="too many webhooks"):
+        agenda.add(Place("c", "2"))
+    agenda.drop(Place("c", "1"))
+    agenda.add(Place("c", "2"))
 
 
 def test_one_tenants_slow_receiver_leaves_threads_to_the_others(clock):
