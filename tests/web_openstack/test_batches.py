@@ -142,7 +142,11 @@ def test_lines_free_their_slot_however_they_end(make_web):
         pass
 
 
-def test_a_list_of_keys_beyond_its_limit_is_too_large_and_not_cut(web, monkeypatch):
-    monkeypatch.setattr("web_openstack.resources.batches.LONGEST_LIST", 30)
-    answer = web.client.simulate_post("/v1/batches", json={"keys": ["default/a.png"] * 5})
-    assert (answer.status_code, web.taken()) == (413, [])
+def test_a_list_of_keys_beyond_its_limit_is_too_large_and_not_cut(make_web):
+    web = make_web(max_batch=2)
+    body = b'{"keys": ["default/a.png"' + b" " * 2200 + b"]}"
+    assert (
+        web.client.simulate_post("/v1/batches", body=body, headers={"Content-Type": "application/json"}).status_code
+        == 413
+    )
+    assert web.taken() == []

@@ -20,8 +20,8 @@ from web_openstack.webhooks.callbacks import Callbacks, promised
 NDJSON = "application/x-ndjson"
 POLL = 0.5
 """Seconds between two looks for new answers."""
-LONGEST_LIST = 16 * 1024**2
-"""Bytes of a list of keys."""
+LONGEST_KEY = 1100
+"""Bytes of one of a list's keys on average: S3's longest has 1,024, and there are quotes and blanks around it."""
 
 
 class Keys(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -58,9 +58,11 @@ class BatchList:
             return self.batches.of_parts(self.uploads.each(req), order)
         if kind != falcon.MEDIA_JSON:
             raise UnsupportedImageError('send files as multipart/form-data, or {"keys": [...]} as application/json')
-        data = req.bounded_stream.read(LONGEST_LIST + 1)
-        if len(data) > LONGEST_LIST:
-            raise TooLargeError(f"a list of keys of more than {LONGEST_LIST:,} bytes")
+        most = self.batches.most
+        longest = LONGEST_KEY * most
+        data = req.bounded_stream.read(longest + 1)
+        if len(data) > longest:
+            raise TooLargeError(f"a list of keys of more than {longest:,} bytes; a batch has at most {most} files")
         try:
             keys = decode(Keys, data).keys
         except MessageError as error:
