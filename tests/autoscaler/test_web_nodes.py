@@ -1,3 +1,4 @@
+import itertools
 import socket
 import threading
 from contextlib import suppress
@@ -85,12 +86,23 @@ def dribbling(request):
         link.close()
 
 
-def test_a_node_that_answers_byte_by_byte_holds_up_nobody_and_is_left_out_until_it_has(node, dribbling):
-    web = WebNodes(lambda: (dribbling, node.url))
+def test_a_node_that_answers_byte_by_byte_holds_up_nobody_and_is_left_out_while_it_does(node, dribbling):
+    web = WebNodes(lambda: (dribbling, node.url), ticks=lambda: 0.0)  # an exchange that never gives up
     try:
         for _ in range(3):
             assert web.demands() == {dribbling: None, node.url: DEMAND}
             assert web.tell(REPORT) == {dribbling: False, node.url: True}
+    finally:
+        web.close()
+
+
+@pytest.mark.parametrize("dribbling", [HEAD + b"\r\n"], indirect=True)
+def test_a_body_byte_by_byte_is_given_up_and_its_node_asked_again(dribbling):
+    ticks = itertools.count(0.0, 10.0)
+    web = WebNodes(lambda: (dribbling,), ticks=lambda: next(ticks))
+    try:
+        assert web.demands() == {dribbling: None}
+        assert web.tell(REPORT) == {dribbling: True}
     finally:
         web.close()
 
