@@ -6,11 +6,10 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from skylens.messages import Struct
+from skylens.messages import Seconds, Struct
 
 DEFAULT_SLOTS = 4
 RECENT_BOOTS, RECENT_SERVICE_TIMES = 20, 500
-Seconds = Annotated[float, Meta(ge=0, le=86400)]
 
 
 class Lessons(Struct, frozen=True, kw_only=True):

@@ -19,7 +19,7 @@ from autoscaler.signals import Signals
 from autoscaler.trouble import Troubles
 from skylens import logs
 from skylens.clock import Clock
-from skylens.messages import FleetReport
+from skylens.messages import LARGEST_COUNT, FleetReport
 from skylens.settings import ScalerSettings
 
 SAY_EVERY = 30.0
@@ -187,7 +187,7 @@ class Loop:
             boot_seconds=seen.boot_seconds,
             slots=seen.slots,
             ceiling=ceiling(seen, self._limits),
-            outstanding=seen.outstanding,
+            outstanding=min(LARGEST_COUNT, seen.outstanding),
             nodes=seen.nodes,
         )
         for node, told in self._parts.nodes.tell(report).items():

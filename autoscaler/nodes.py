@@ -1,22 +1,27 @@
 """The web nodes' internal addresses: ask for their demand, tell them of the fleet."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import suppress
+from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
-import httpx2
+import httpcore2 as httpcore
 
+from skylens.bounded_stream import BoundedStream, deadline
 from skylens.errors import MessageError
 from skylens.messages import Demand, FleetReport, decode, encode
 
 TIMEOUT = 0.5
 """Seconds for each step of one exchange."""
 DEADLINE = 2.0
-"""Seconds for all exchanges together: a node that answers byte by byte is one that does not answer."""
-LARGEST = 256 * 1024
-"""Bytes of an answer."""
-PLAIN = {"Accept-Encoding": "identity"}
+"""Seconds for an exchange: a node that answers byte by byte is one that does not answer."""
+NAMED = 1.0
+"""More seconds after which none is waited for any longer: its node's name is still being looked up."""
+GOOD = range(200, 300)
+LARGEST = 64 * 1024
+"""Bytes of an answer, its headers included."""
 MOST_THREADS = 8
 _Said = TypeVar("_Said")
 
@@ -34,11 +39,11 @@ class Nodes(Protocol):
 class WebNodes:
     """The real ones, all asked at once so that one dead node does not delay the others.
 
-    None of them is believed to be a good one: an exchange ends in time, and one that does not leaves its node out of
-    the next ones until it has ended.
+    None of them is believed to be a good one: an exchange ends in time and after so many bytes, and one that does not,
+    because a name server is silent, leaves its node out of the next ones until it has ended.
 
-    Owns a pool of threads that live for one exchange at a time; ``close`` ends them. One that dies takes nothing along.
-    A connection to a node that is no longer among the addresses ends by itself, five seconds after its last exchange.
+    Owns a pool of threads that live for one exchange at a time; ``close`` waits for them. One that dies takes nothing
+    along.
     """
 
     def __init__(self, addresses: Callable[[], tuple[str, ...]], ticks: Callable[[], float] = time.monotonic) -> None:
@@ -46,7 +51,6 @@ class WebNodes:
         self._addresses, self._ticks = addresses, ticks
         self._late: dict[str, Future[Any]] = {}
         """Exchanges that were not over in time."""
-        self._client = httpx2.Client(timeout=TIMEOUT, trust_env=False)
         self._pool = ThreadPoolExecutor(MOST_THREADS, thread_name_prefix="nodes")
 
     def demands(self) -> dict[str, Demand | None]:
@@ -57,7 +61,6 @@ class WebNodes:
         return self._exchange(lambda address: self._put(address, body), False)  # noqa: FBT003 - what a silent one says
 
     def close(self) -> None:
-        self._client.close()  # which ends what is late
         self._pool.shutdown()
 
     def _exchange(self, call: Callable[[str], _Said], silent: _Said) -> dict[str, _Said]:
@@ -65,29 +68,48 @@ class WebNodes:
         addresses = self._addresses()
         self._late = {address: one for address, one in self._late.items() if not one.done()}
         begun = {one: self._pool.submit(call, one) for one in addresses if one not in self._late}
-        wait(begun.values(), DEADLINE)
+        wait(begun.values(), DEADLINE + NAMED)
         said = {address: one.result() for address, one in begun.items() if one.done()}
         self._late |= {address: one for address, one in begun.items() if address not in said and not one.cancel()}
         return {address: said.get(address, silent) for address in addresses}
 
     def _ask(self, address: str) -> Demand | None:
-        until, body = self._ticks() + DEADLINE, b""
-        try:
-            with self._client.stream("GET", f"{address}/internal/demand", headers=PLAIN) as answer:
-                answer.raise_for_status()
-                for part in answer.iter_raw():
-                    body += part
-                    if len(body) > LARGEST or self._ticks() > until:
-                        return None
-            return decode(Demand, body)
-        except (httpx2.HTTPError, MessageError):
-            return None
+        answer = self._call("GET", f"{address}/internal/demand")
+        with suppress(MessageError):
+            return None if answer is None else decode(Demand, answer)
+        return None
 
     def _put(self, address: str, body: bytes) -> bool:
-        headers = {"Content-Type": "application/json", **PLAIN}
+        return self._call("PUT", f"{address}/internal/fleet", body) is not None
+
+    def _call(self, method: str, url: str, body: bytes | None = None) -> bytes | None:
+        """The answer's body; None when there is no good one."""
+        headers = [("Accept-Encoding", "identity"), *([("Content-Type", "application/json")] if body else [])]
         try:
-            with self._client.stream("PUT", f"{address}/internal/fleet", content=body, headers=headers) as answer:
-                answer.raise_for_status()
-        except httpx2.HTTPError:
-            return False
-        return True
+            with httpcore.ConnectionPool(network_backend=_Bounded(deadline(DEADLINE, self._ticks))) as pool:
+                answer = pool.request(method, url, headers=headers, content=body)
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
+            return None
+        return answer.content if answer.status in GOOD else None
+
+
+@dataclass(frozen=True)
+class _Bounded(httpcore.NetworkBackend):
+    """Connections of one exchange."""
+
+    left: Callable[[], float]
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        del timeout
+        inner = httpcore.SyncBackend().connect_tcp(host, port, self._step(), local_address, socket_options)
+        return BoundedStream(inner, self._step, LARGEST)
+
+    def _step(self) -> float:
+        return min(TIMEOUT, self.left())

@@ -129,7 +129,8 @@ class Roster:
                 self._measure(event.instance)
             if event.at > pulse.at:
                 pulse.hear(event, sent)
-                self._experience.worked(event.service_times, event.slots, sent)
+                if event.instance in self._members:  # of no other is it known that there is one
+                    self._experience.worked(event.service_times, event.slots, sent)
 
     def _measure(self, one: str) -> None:
         """Note the boot time once both its ends are known."""

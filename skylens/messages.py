@@ -28,7 +28,13 @@ Text = Annotated[str, Meta(max_length=1024, pattern=r"^[^\x00-\x1f\x7f\ufffe\uff
 """What SQS carries: an answer with other characters could never be sent."""
 UnixTime = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 """Seconds, up to the end of the year 9999."""
-Count = Annotated[int, Meta(ge=0, le=1_000_000_000)]
+LARGEST_COUNT = 1_000_000_000
+Count = Annotated[int, Meta(ge=0, le=LARGEST_COUNT)]
+Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+"""Of work."""
+Slots = Annotated[int, Meta(ge=0, le=256)]
+Digest = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
+PerSecond = Annotated[tuple[Count, ...], Meta(min_length=1, max_length=3600)]
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True):
@@ -46,7 +52,7 @@ class Request(Message, frozen=True, kw_only=True, omit_defaults=True):
 
     id: Name
     key: Key
-    digest: str
+    digest: Digest
     """SHA-256 of the bytes, hex; empty when the client stored the object itself and the door never saw its bytes."""
     reply_to: QueueName
     """Name of the queue that the answer goes to."""
@@ -138,11 +144,11 @@ class WorkerEvent(Message, frozen=True, kw_only=True, omit_defaults=True):
     at: UnixTime
     """Unix seconds by the worker's clock."""
     in_flight: Count = 0
-    slots: Count = 0
+    slots: Slots = 0
     """How many images the worker takes at once."""
     done: Count = 0
     """Images answered since the worker started."""
-    service_times: tuple[float, ...] = ()
+    service_times: Annotated[tuple[Seconds, ...], Meta(max_length=10_000)] = ()
     """Seconds of work per image, for those answered since the last event."""
     reason: str = ""
     """Why it drains or stopped."""
@@ -157,19 +163,19 @@ class WorkerEvent(Message, frozen=True, kw_only=True, omit_defaults=True):
 class Demand(Struct, frozen=True, kw_only=True):
     """``GET /internal/demand``: what one web node took in and answered, counted, not guessed."""
 
-    node: str
-    at: float
+    node: Text
+    at: UnixTime
     """Unix seconds by the node's clock."""
-    started: float
+    started: UnixTime
     """Unix seconds when the node's process started: what it took in before, it does not know."""
-    arrivals: tuple[int, ...]
+    arrivals: PerSecond
     """Accepted images per whole second; the last entry is the current, unfinished second."""
-    completions: tuple[int, ...]
+    completions: PerSecond
     """Answered images per whole second, aligned with ``arrivals``."""
-    outstanding: int
-    oldest: float
+    outstanding: Count
+    oldest: UnixTime
     """Age in seconds of the oldest unanswered image; 0 when none is outstanding."""
-    service_times: tuple[float, ...]
+    service_times: Annotated[tuple[Seconds, ...], Meta(max_length=10_000)]
     """Seconds of work per image as the last replies reported them."""
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from skylens.aws import Aws
 from skylens.aws_errors import AWS_ERRORS, explain
+from skylens.client import printable
 from skylens.clock import Clock
 from skylens.errors import MessageError, SkylensError, UnavailableError
 from skylens.messages import Request, read
@@ -83,7 +84,8 @@ def show_all(records: DeadRecords, args: argparse.Namespace) -> int:
     for title in ("letter", "set aside", "file", "reason"):
         table.add_column(title, overflow="fold")
     for name, letter in found:
-        table.add_row(*map(Text, (name, _time(letter.at), _file(letter), letter.reason)))
+        cells = name, _time(letter.at), _file(letter), letter.reason
+        table.add_row(*[Text(printable(cell)) for cell in cells])
     Console(highlight=False).print(table)
     return 0
 
@@ -91,14 +93,14 @@ def show_all(records: DeadRecords, args: argparse.Namespace) -> int:
 def show(records: DeadRecords, args: argparse.Namespace) -> int:
     """Raises UnknownJobError."""
     letter = records.get(args.letters[0])
-    print(f"set aside  {_time(letter.at)}\nreason     {letter.reason}")
+    print(f"set aside  {_time(letter.at)}\nreason     {printable(letter.reason)}")
     try:
         request = read(Request, letter.body)
     except MessageError:
         print(f"message    {letter.body!r}")
         return 0
     for field, value in msgspec.to_builtins(request).items():
-        shown = f"{len(request.data):,} bytes" if field == "data" else value
+        shown = f"{len(request.data):,} bytes" if field == "data" else printable(str(value))
         print(f"{field:10} {shown}")
     return 0
 

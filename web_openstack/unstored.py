@@ -17,10 +17,11 @@ GRACE = 5.0
 """Seconds after an answer in which its worker will have stored it, if it lives."""
 PAGE = 1000
 """Keys in one answer of S3 to a listing."""
-MOST = 20_000
+MOST, BYTES = 20_000, 64 * 1024**2
+"""Answers that are kept, and bytes of them."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Unstored:
     """Sees that what this process told a client is what the output bucket says, before a dead letter says otherwise.
 
@@ -31,8 +32,10 @@ class Unstored:
     outputs: Store
     clock: Clock
     most: int = MOST
+    most_bytes: int = BYTES
     _told: OrderedDict[str, tuple[float, bytes]] = field(default_factory=OrderedDict)
     """By the outcome's key, when it came (ticks) and its message as it was: a newer worker's may say more."""
+    _bytes: int = 0
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     def __len__(self) -> int:
@@ -43,9 +46,12 @@ class Unstored:
         if not reply.worker:
             return
         with self._lock:
-            self._told.setdefault(f"{reply.tenant}/{reply.id}.json", (self.clock.ticks(), body))
-            while len(self._told) > self.most:
-                self._told.popitem(last=False)
+            key = f"{reply.tenant}/{reply.id}.json"
+            if key not in self._told:
+                self._told[key] = self.clock.ticks(), body
+                self._bytes += len(body)
+            while len(self._told) > self.most or self._bytes > self.most_bytes:
+                self._bytes -= len(self._told.popitem(last=False)[1][1])
 
     def look(self) -> None:
         """Store the answers whose workers did not. Raises AWS's errors; what is left is for the next time.
@@ -83,4 +89,5 @@ class Unstored:
 
     def _forget(self, key: str) -> None:
         with self._lock:
-            self._told.pop(key, None)
+            if kept := self._told.pop(key, None):
+                self._bytes -= len(kept[1])

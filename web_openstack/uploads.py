@@ -9,7 +9,7 @@ import falcon
 from falcon.media.multipart import MultipartFormHandler, MultipartParseError
 
 from skylens.errors import BadRequestError, SkylensError, TooLargeError, UnsupportedImageError
-from web_openstack import header
+from web_openstack import disposition, header
 
 NAME_BYTES = 255
 """Longest file name that is kept, in bytes of UTF-8: what file systems allow."""
@@ -63,7 +63,8 @@ class Uploads:
                 f"Content-Type is {kind or 'missing'!r}; send multipart/form-data, {', '.join(header.KINDS)}"
             )
         data = self._read(req.bounded_stream)
-        return File("", self.image(data, clean_name(_disposition_name(req))))
+        said = disposition.names(req.get_header("Content-Disposition") or "")
+        return File("", self.image(data, clean_name(said.filename or "")))
 
     def image(self, data: bytes, name: str) -> Image:
         """Check an image's header and size. Raises TooLargeError, UnsupportedImageError, UndecodableImageError."""
@@ -101,14 +102,16 @@ class Uploads:
         try:
             form = _HANDLER.deserialize(req.bounded_stream, req.content_type, req.content_length)
             for part in form:
-                name, error, data = clean_name(part.filename or ""), None, b""
+                # falcon's own reading of a name takes any character set that a client makes up, and Python keeps those
+                said = disposition.names(part._headers.get(b"content-disposition", b"").decode())  # noqa: SLF001
+                name, error, data = clean_name(said.filename or ""), None, b""
                 try:
                     data = self._read(part.stream)
                 except TooLargeError as problem:
                     error = problem
                     part.stream.exhaust()
-                if part.filename is not None or _looks_like_image(data):
-                    yield part.name or "", name, data, error
+                if said.filename is not None or _looks_like_image(data):
+                    yield said.field, name, data, error
         except (MultipartParseError, falcon.HTTPInvalidHeader, UnicodeDecodeError) as error:
             detail = getattr(error, "description", None) or "a part's header cannot be read"
             raise BadRequestError(f"the multipart body is malformed: {detail}") from error
@@ -136,11 +139,6 @@ _HANDLER = _handler()
 
 def _looks_like_image(data: bytes) -> bool:
     return data[:4] in {b"\x89PNG", b"RIFF"} or data[:3] == b"\xff\xd8\xff"
-
-
-def _disposition_name(req: falcon.Request) -> str:
-    value = req.get_header("Content-Disposition") or ""
-    return str(falcon.parse_header(value)[1].get("filename", "")) if value else ""
 
 
 def clean_name(name: str) -> str:

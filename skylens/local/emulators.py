@@ -1,4 +1,4 @@
-"""The AWS API on loopback: ministack answers for S3 and SQS, moto for EC2 and everything else."""
+"""The AWS API on loopback, for programs only: ministack answers for S3 and SQS, moto for EC2 and everything else."""
 
 import sys
 from collections.abc import Mapping
@@ -20,7 +20,7 @@ class Emulators:
         """``base``: variables of every child; ``folder``: of the run, where ministack would put files if it did."""
         self._base, self._folder, self._logs = base, folder, logs
         self.data, self.control = Port(), Port()
-        self.ministack = ["-m", "ministack"]
+        self.ministack = ["-m", "skylens.local.ministack_server"]
         self.children: list[Child] = []
 
     def environment(self) -> dict[str, str]:

@@ -7,7 +7,6 @@
 - To terminate an unknown member is a ValidationError. (moto: the server fails.)
 """
 
-import threading
 from collections.abc import Iterable
 from typing import Any
 
@@ -23,20 +22,17 @@ from moto.core.responses import EmptyResult
 
 WAITING = "Terminating:Wait"
 TERMINATING = "autoscaling:EC2_INSTANCE_TERMINATING"
-_lock = threading.RLock()
-"""moto serves each request in a thread of its own; a group changes in one step."""
 
 
 def set_desired_capacity(group: FakeAutoScalingGroup, wanted: int | None) -> None:
     """Launch what lacks; of too many let the oldest unprotected go. All have the same template, so AWS picks any."""
-    with _lock:
-        group.desired_capacity = (group.min_size if wanted is None else wanted) or 0
-        change = group.desired_capacity - len(group.active_instances())
-        if change > 0:
-            group.replace_autoscaling_group_instances(change, group.get_propagated_tags())
-        unprotected = [member for member in group.active_instances() if not member.protected_from_scale_in]
-        for member in unprotected[: max(0, -change)]:
-            _retire(group, member)
+    group.desired_capacity = (group.min_size if wanted is None else wanted) or 0
+    change = group.desired_capacity - len(group.active_instances())
+    if change > 0:
+        group.replace_autoscaling_group_instances(change, group.get_propagated_tags())
+    unprotected = [member for member in group.active_instances() if not member.protected_from_scale_in]
+    for member in unprotected[: max(0, -change)]:
+        _retire(group, member)
 
 
 def terminate_instance(
@@ -44,36 +40,33 @@ def terminate_instance(
     instance_id: str,
     should_decrement: bool,
 ) -> TerminateInstanceActivity:
-    with _lock:
-        group, member = _find(backend, instance_id)
-        before = group.desired_capacity or 0
-        if member.lifecycle_state == "InService":
-            _retire(group, member)
-            set_desired_capacity(group, before - should_decrement)
-        return TerminateInstanceActivity(member.instance, before)
+    group, member = _find(backend, instance_id)
+    before = group.desired_capacity or 0
+    if member.lifecycle_state == "InService":
+        _retire(group, member)
+        set_desired_capacity(group, before - should_decrement)
+    return TerminateInstanceActivity(member.instance, before)
 
 
 def complete_lifecycle_action(response: AutoScalingResponse) -> EmptyResult:
     """CompleteLifecycleAction: whatever its result, a member that waits for its end is terminated."""
-    with _lock:
-        backend, one = response.autoscaling_backend, response._get_param("InstanceId")  # noqa: SLF001 - moto's own way
-        group, member = _find(backend, one)
-        if member.lifecycle_state != WAITING:
-            raise AutoscalingClientError("ValidationError", f"No active Lifecycle Action found with instance ID {one}")
-        _end(group, member)
+    backend, one = response.autoscaling_backend, response._get_param("InstanceId")  # noqa: SLF001 - moto's own way
+    group, member = _find(backend, one)
+    if member.lifecycle_state != WAITING:
+        raise AutoscalingClientError("ValidationError", f"No active Lifecycle Action found with instance ID {one}")
+    _end(group, member)
     return EmptyResult()
 
 
 def notify_terminate_instances(backend: AutoScalingBackend, instance_ids: Iterable[str]) -> None:
     """EC2 ended some instances."""
-    with _lock:
-        for group in backend.autoscaling_groups.values():
-            ended = [member for member in group.instance_states if member.instance_id in instance_ids]
-            for member in ended:
-                member.health_status = "Unhealthy"
-            if "ReplaceUnhealthy" not in [process["ProcessName"] for process in group.suspended_processes]:
-                group.instance_states = [member for member in group.instance_states if member not in ended]
-                set_desired_capacity(group, group.desired_capacity)
+    for group in backend.autoscaling_groups.values():
+        ended = [member for member in group.instance_states if member.instance_id in instance_ids]
+        for member in ended:
+            member.health_status = "Unhealthy"
+        if "ReplaceUnhealthy" not in [process["ProcessName"] for process in group.suspended_processes]:
+            group.instance_states = [member for member in group.instance_states if member not in ended]
+            set_desired_capacity(group, group.desired_capacity)
 
 
 def install() -> None:

@@ -264,6 +264,9 @@ def test_what_was_learned_takes_the_place_of_what_is_known_and_is_learned_on():
 
 def test_slots_and_service_times_are_what_the_workers_tell():
     stage = Stage()
+    stage.look(instance())
+    assert (stage.roster.slots(), stage.roster.service_seconds()) == (4, 0)
+    stage.event("heartbeat", one="i-unheard-of", slots=256, service=(0.0,) * 100)
     assert (stage.roster.slots(), stage.roster.service_seconds()) == (4, 0)
     stage.event("heartbeat", slots=8, service=(0.1, 0.3))
     assert (stage.roster.slots(), round(stage.roster.service_seconds(), 6)) == (8, 0.2)

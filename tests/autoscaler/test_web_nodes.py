@@ -1,8 +1,9 @@
-import itertools
 import socket
 import threading
-from contextlib import suppress
+from concurrent.futures import wait
+from contextlib import contextmanager, suppress
 
+import msgspec
 import pytest
 from web_node import Node, serving
 
@@ -41,7 +42,19 @@ def test_each_node_is_asked_and_a_silent_one_is_none(node, web):
     assert web.demands() == {node.url: DEMAND, "http://127.0.0.1:9": None}
 
 
-@pytest.mark.parametrize(("status", "body"), [(503, b"{}"), (200, b"not json"), (200, b'{"node": "web"}')])
+HOSTILE = {
+    "arrivals": [[], [-1], [10**400], [1] * 4000],
+    "completions": [[], [10**10]],
+    "outstanding": [-1, 10**10, 10**400],
+    "oldest": [-1.0, 1e300],
+    "at": [-1.0, 1e300],
+    "started": [-1.0, 1e300],
+    "service_times": [[-1.0], [1e300], [0.1] * 20_000],
+}
+WRONG = [(200, encode(msgspec.to_builtins(DEMAND) | {name: one})) for name, some in HOSTILE.items() for one in some]
+
+
+@pytest.mark.parametrize(("status", "body"), [(503, b"{}"), (200, b"not json"), (200, b'{"node": "web"}'), *WRONG])
 def test_an_error_or_a_damaged_answer_is_no_answer(node, web, status, body):
     node.status, node.body = status, body
     assert web.demands()[node.url] is None
@@ -59,18 +72,19 @@ def test_a_node_that_refuses_the_report_is_said_so(node, web):
 
 
 HEAD = b"HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n"
+INTERIM = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-@pytest.fixture(params=[b"", HEAD, HEAD + b"\r\n"], ids=["status", "header", "body"])
-def dribbling(request):
-    """A node that answers a byte now and then, for ever; its URL."""
+@contextmanager
+def raw(start, more, pause=0.1):
+    """The URL of a node that answers with ``start``, and then with ``more`` again and again, for ever."""
     halt, links = threading.Event(), []
 
     def answer(link):
         with suppress(OSError):
-            link.sendall(request.param)
-            while not halt.wait(0.1):
-                link.sendall(b"H")
+            link.sendall(start)
+            while not halt.wait(pause):
+                link.sendall(more)
 
     def serve():
         with suppress(OSError):
@@ -86,25 +100,46 @@ def dribbling(request):
         link.close()
 
 
-def test_a_node_that_answers_byte_by_byte_holds_up_nobody_and_is_left_out_while_it_does(node, dribbling):
-    web = WebNodes(lambda: (dribbling, node.url), ticks=lambda: 0.0)  # an exchange that never gives up
-    try:
-        for _ in range(3):
+@pytest.mark.parametrize("start", [b"", HEAD, HEAD + b"\r\n"], ids=["status", "header", "body"])
+def test_a_node_that_answers_byte_by_byte_holds_up_nobody(node, start):
+    with raw(start, b"H") as dribbling:
+        web = WebNodes(lambda: (dribbling, node.url))
+        for _ in range(2):
             assert web.demands() == {dribbling: None, node.url: DEMAND}
             assert web.tell(REPORT) == {dribbling: False, node.url: True}
-    finally:
+        web.close()  # which would wait for an exchange that had no end
+
+
+@pytest.mark.parametrize("more", [INTERIM * 100, b"X-Long: " + b"h" * 5000 + b"\r\n"], ids=["interim", "headers"])
+def test_an_answer_that_never_begins_ends_after_so_many_bytes(more):
+    with raw(HEAD if more[:1] == b"X" else b"", more, pause=0.001) as endless:
+        web = WebNodes(lambda: (endless,), ticks=lambda: 0.0)  # no time passes
+        assert web.demands() == {endless: None}
+        assert web.tell(REPORT) == {endless: False}
         web.close()
 
 
-@pytest.mark.parametrize("dribbling", [HEAD + b"\r\n"], indirect=True)
-def test_a_body_byte_by_byte_is_given_up_and_its_node_asked_again(dribbling):
-    ticks = itertools.count(0.0, 10.0)
-    web = WebNodes(lambda: (dribbling,), ticks=lambda: next(ticks))
+def test_a_node_whose_name_is_looked_up_for_long_is_left_out_until_it_is_found(node, monkeypatch):
+    asked, found, look_up = [], threading.Event(), socket.getaddrinfo
+
+    def slow(host, *rest, **named):
+        if host == "web-2":
+            asked.append(host)
+            found.wait(30)
+        return look_up("127.0.0.1" if host == "web-2" else host, *rest, **named)
+
+    monkeypatch.setattr(socket, "getaddrinfo", slow)
+    named = node.url.replace("127.0.0.1", "web-2")
+    web = WebNodes(lambda: (named, node.url))
     try:
-        assert web.demands() == {dribbling: None}
-        assert web.tell(REPORT) == {dribbling: True}
+        for _ in range(2):
+            assert web.demands() == {named: None, node.url: DEMAND}
+        assert asked == ["web-2"]
     finally:
-        web.close()
+        found.set()
+    wait(web._late.values(), 10)
+    assert web.demands() == {named: DEMAND, node.url: DEMAND}
+    web.close()
 
 
 def test_an_answer_without_an_end_is_no_answer(node, web):

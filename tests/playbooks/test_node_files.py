@@ -16,10 +16,11 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def write(*entries, check=False, rc=0):
+def write(*entries, absent=(), check=False, rc=0):
     """The paths that were written, or what was wrong."""
     command = [need("/usr/bin/python3"), "-ISBc", SCRIPT.read_text(), *(["--check"] if check else [])]
-    given = json.dumps([{"mode": "0600", "group": GROUP, **entry} for entry in entries])
+    wanted = [{"mode": "0600", "group": GROUP, **entry} for entry in entries]
+    given = json.dumps({"wanted": wanted, "absent": list(absent)})
     done = subprocess.run(command, input=given, text=True, capture_output=True, check=False)
     assert done.returncode == rc, done.stderr
     return done.stderr if rc else done.stdout.split()
@@ -63,3 +64,13 @@ def test_a_file_that_is_not_valid_leaves_the_old_one(tmp_path):
     assert f"{entry['path']} would be wrong, and was left as it is" in said
     assert (tmp_path / "file").read_text() == "good\n"
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+def test_what_may_not_be_there_is_removed_once_the_others_are_written(tmp_path):
+    old, new = str(tmp_path / "old"), str(tmp_path / "new")
+    entry = {"path": old, "content": "secret\n"}
+    write(entry)
+    assert write({**entry, "path": new}, absent=[old], check=True) == [new, old]
+    assert write({**entry, "path": new}, absent=[old]) == [new, old]
+    assert [path.name for path in tmp_path.iterdir()] == ["new"]
+    assert write({**entry, "path": new}, absent=[old]) == []

@@ -1,6 +1,7 @@
 """What the playbooks do on a web node beside writing files; what a killed play left undone, the next one does."""
 
 import os
+import re
 import subprocess
 
 import pytest
@@ -120,6 +121,10 @@ def test_time_servers_are_read_only_where_there_are_some(node):
         ("etc/skylens/shared.env", [WEB, SCALER]),
         ("etc/skylens/credentials/aws-web", [WEB]),
         ("etc/skylens/credentials/keys.json", [WEB]),
+        ("etc/skylens/credentials/webhook-secrets", [WEB]),
+        ("etc/skylens/credentials/aws-web-key.pem", [WEB]),
+        ("etc/skylens/credentials/aws-scaler.pem", [SCALER]),
+        ("etc/skylens/openstack-ca.pem", [WEB, SCALER]),
         ("etc/skylens/credentials/clouds.yaml", [WEB, SCALER]),
         ("etc/systemd/system/skylens-scaler.service", [SCALER]),
         ("etc/caddy/Caddyfile", ["reload caddy.service"]),
@@ -214,3 +219,16 @@ def test_a_release_that_does_not_know_a_setting_is_refused_before_anything_chang
 def test_a_release_that_is_not_there_is_named_with_those_that_are(node):
     said, _ = node.run("switch", "nope", rc=1)
     assert "nope is not installed here; these are: r1 r2" in said
+
+
+@pytest.mark.parametrize("tier", ["web", "scaler"])
+def test_every_credential_that_a_unit_loads_restarts_it_when_it_changes(node, tier):
+    unit = (ROLES / "web_node" / "templates" / "tier.service.j2").read_text()
+    loaded = re.findall(r"^LoadCredential=\S+:{{ skylens_etc }}/(\S+(?: item \S+)?)$", unit, re.MULTILINE)
+    mine = [name.replace("{{ item }}", tier) for name in loaded if tier == "web" or "keys.json" not in name]
+    mine = [name for name in mine if tier == "web" or "webhook" not in name]
+    assert len(mine) == (6 if tier == "web" else 4)
+    node.deploy("r1")
+    for name in mine:
+        node.write(f"etc/skylens/{name}", "changed")
+        assert node.run("apply", tier)[1] == [f"restart skylens-{tier}.service"], name

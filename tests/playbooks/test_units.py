@@ -98,6 +98,17 @@ def test_the_clouds_own_authority_is_brought_to_the_node_where_its_credential_na
     assert json.loads((tmp_path / "rendered" / "files").read_text()) == (ours if own else [])
 
 
+@pytest.mark.parametrize("used", [True, False])
+def test_credentials_that_a_deployment_has_no_longer_do_not_stay_on_its_nodes(tmp_path, used):
+    (tmp_path / "unused.j2").write_text("{{ web_node_unused | to_json }}")
+    given = {"skylens_keys_file": "/home/me/keys.json", "skylens_webhook_secrets": ["lab:whsec_" + "A" * 40]}
+    settings = {"skylens_aws_credentials": "roles_anywhere" if used else "key", **(given if used else {})}
+    render(tmp_path / "rendered", "web_node", {"unused": (str(tmp_path / "unused.j2"), None)}, **settings)
+    certificates = {f"aws-{tier}{kind}.pem" for tier in TIERS for kind in ("", "-key")}
+    expected = set() if used else {"keys.json", "webhook-secrets", *certificates}
+    assert set(json.loads((tmp_path / "rendered" / "unused").read_text())) == expected
+
+
 def test_settings_are_quoted_as_both_systemd_and_a_shell_read_them(tmp_path):
     hard = 'a "b" $c `d` \\e'
     files = {"web.env": ("tier.env.j2", {"settings": {"node": hard, "max_waits": 5}})}

@@ -127,6 +127,7 @@ def test_a_wrong_field_is_named():
         ("received", 1e300),
         ("name", "\uffff"),
         ("top", -1),
+        ("digest", "\x1b]0;owned\x07"),
     ],
 )
 def test_what_could_not_be_worked_or_answered_is_a_message_error(field, value):

@@ -141,3 +141,13 @@ def test_nothing_happens_to_letters_that_nobody_named(place, words, capsys):
         run(place, *words)
     capsys.readouterr()
     assert len(place.state.objects) == 1
+
+
+def test_what_others_wrote_is_shown_without_control_characters(place, capsys):
+    letter = DeadLetter(at=place.clock.now(), reason="no worker\x1b[2J survived it", body='{"id":"\x1b]0;owned\x07"}')
+    place.state.put(f"dead/{FIRST}", encode(letter), "application/json")
+    assert (run(place, "show", FIRST), run(place, "list")) == (0, 0)
+    said = capsys.readouterr().out
+    assert "no worker\\x1b[2J survived it" in said
+    assert "owned" in said
+    assert not {"\x1b", "\x07"} & set(said)

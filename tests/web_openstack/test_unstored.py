@@ -165,3 +165,19 @@ def test_the_oldest_go_first_when_there_are_too_many(web):
     web.clock.sleep(GRACE)
     kept.look()
     assert sorted(web.outputs.objects) == [f"default/{reply.id}.json" for reply in replies[1:]]
+
+
+def test_what_waits_is_bounded_by_number_and_by_bytes_and_the_oldest_goes_first(web):
+    node, requests = Node(web), [take_in(web, 4 + number) for number in range(6)]
+    size = len(encode(made(web, requests[0])))
+    node.unstored.most, node.unstored.most_bytes = 5, 3 * size + 50
+    for request in requests:
+        node.hears(made(web, request))
+    assert len(node.unstored) == 3
+    web.clock.sleep(GRACE)
+    node.unstored.look()
+    assert [outcome(web, request) is not None for request in requests] == [False] * 3 + [True] * 3
+    node.unstored.most = 2
+    for request in requests:
+        node.hears(made(web, request))
+    assert len(node.unstored) == 2

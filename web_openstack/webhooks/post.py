@@ -5,10 +5,10 @@ import ssl
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
-from typing import Any
 
 import httpcore2 as httpcore
 
+from skylens.bounded_stream import BoundedStream, deadline
 from skylens.clock import Clock
 from web_openstack.webhooks.target import Rules, Target
 
@@ -16,6 +16,8 @@ DEADLINE = 15.0
 """Seconds for the whole exchange, once the host's addresses are known."""
 CONNECT = 5.0
 """Seconds for one address to take the connection."""
+MOST = 64 * 1024
+"""Bytes that are read: only the status is wanted."""
 TRIED = 4
 """Addresses of a host that are tried."""
 Resolve = Callable[[str, int], Sequence[str]]
@@ -30,33 +32,6 @@ def resolve(host: str, port: int) -> list[str]:
     """Ask the system's resolver, which may take half a minute."""
     found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
-
-
-class _Stream(httpcore.NetworkStream):
-    """A connection whose every wait ends at the same moment, however slowly bytes come."""
-
-    def __init__(self, inner: httpcore.NetworkStream, left: Callable[[], float]) -> None:
-        self._inner, self._left = inner, left
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        del timeout
-        return self._inner.read(max_bytes, self._left())
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        del timeout
-        self._inner.write(buffer, self._left())
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
-        del timeout
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, self._left()), self._left)
-
-    def get_extra_info(self, info: str) -> Any:
-        return self._inner.get_extra_info(info)
 
 
 @dataclass(frozen=True)
@@ -80,7 +55,7 @@ class _Checked(httpcore.NetworkBackend):
             try:
                 patience = min(CONNECT, self.left())
                 inner = httpcore.SyncBackend().connect_tcp(address, port, patience, local_address, socket_options)
-                return _Stream(inner, self.left)
+                return BoundedStream(inner, self.left, MOST)
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed or httpcore.ConnectError("no address")
@@ -98,14 +73,7 @@ class Post:
     def __call__(self, target: Target, headers: Mapping[str, str], body: bytes) -> int:
         """The answer's status; its body is not read. Raises UndeliveredError."""
         addresses = self._addresses(target)
-        until = self.clock.ticks() + DEADLINE
-
-        def left() -> float:
-            seconds = until - self.clock.ticks()
-            if seconds <= 0:
-                raise httpcore.ReadTimeout(f"no answer within {DEADLINE:g} s")
-            return seconds
-
+        left = deadline(DEADLINE, self.clock.ticks)
         url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
         own = {"Host": _authority(target), "Content-Type": "application/json", "User-Agent": "Skylens-Webhooks"}
         sent = [(name.encode(), value.encode()) for name, value in {**own, **headers}.items()]

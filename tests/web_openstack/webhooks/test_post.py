@@ -10,7 +10,7 @@ import pytest
 from receivers import Receiver, certified, raw
 
 from skylens.clock import Clock
-from web_openstack.webhooks.post import Post, UndeliveredError, resolve
+from web_openstack.webhooks.post import MOST, Post, UndeliveredError, resolve
 from web_openstack.webhooks.target import Rules, Target
 
 LOOPBACK = Rules((ip_network("127.0.0.0/8"), ip_network("::1/128")), plain=True)
@@ -113,6 +113,18 @@ def test_one_that_dribbles_is_left_at_the_deadline_as_well():
 
     with raw(dribbles) as port, pytest.raises(UndeliveredError, match=r"no answer within 15 s|Protocol"):
         send(port, clock=hurried(1.0))
+
+
+def test_one_that_sends_interim_answers_without_end_is_left_after_so_many_bytes():
+    sent = []
+
+    def babbles(connection):
+        while True:
+            sent.append(connection.send(b"HTTP/1.1 103 Early Hints\r\n\r\n" * 100))
+
+    with raw(babbles) as port, pytest.raises(UndeliveredError, match="an answer without an end"):
+        send(port, clock=Clock(ticks=lambda: 0.0))  # no time passes
+    assert sum(sent) >= MOST
 
 
 @pytest.mark.parametrize(

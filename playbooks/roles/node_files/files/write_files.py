@@ -1,7 +1,8 @@
-"""Writes the files that standard input names as JSON, each at once, and prints the paths of those that differed.
+"""Writes and then removes the files that standard input names as JSON, and prints the paths of those that differed.
 
-An entry: path, mode, group, content (a folder has none) and validate, a command that is given the new file before it
-takes its place. Folders on the way are made. ``--check``: only says what it would write. Runs on the node, as root.
+``{"wanted": [entry, ...], "absent": [path, ...]}``. Each file is written at once. An entry: path, mode, group, content
+(a folder has none) and validate, a command that is given the new file before it takes its place. Folders on
+the way are made. ``--check``: only says what it would do. Runs on the node, as root.
 """
 
 import grp
@@ -18,7 +19,8 @@ NOBODYS = -1
 
 def main() -> None:
     check = "--check" in sys.argv
-    for entry in json.load(sys.stdin):
+    files = json.load(sys.stdin)
+    for entry in files["wanted"]:
         path, mode, group = Path(entry["path"]), int(entry["mode"], 8), group_of(entry, check=check)
         content = entry["content"].encode() if entry.get("content") is not None else None
         if not differs(path, content, mode, group):
@@ -26,6 +28,11 @@ def main() -> None:
         if not check:
             write(path, content, mode, group, entry.get("validate", []))
         print(path)
+    for path in map(Path, files["absent"]):
+        if path.exists():
+            if not check:
+                path.unlink()
+            print(path)
 
 
 def group_of(entry: dict[str, Any], *, check: bool) -> int:
