@@ -257,13 +257,17 @@ def post(client: httpx2.Client, url: str, data: bytes) -> float:
     return time.perf_counter() - began
 
 
-def web_table(world: World, images: Sequence[bytes], rounds: int) -> None:
-    costs: dict[str, list[float]] = {kind: [] for kind in INLINE}
+def web_table(world: World, images: Sequence[bytes], rounds: int, folder: Path) -> None:
+    """Beside what the model takes, which says how quick this machine is."""
+    bare = limit(folder, registry.load(folder).manifest.input, len(MEASURED))
+    costs: dict[str, list[float]] = {"limit": [], **{kind: [] for kind in INLINE}}
     answerers = [Answerer(world) for _ in range(3)]
     for one in answerers:
         one.start()
     limits = httpx2.Limits(max_connections=CLIENTS, max_keepalive_connections=CLIENTS)
     for _ in range(rounds):
+        with on(MEASURED):
+            costs["limit"].append(timed(bare, images)[0].cpu)
         for kind in INLINE:
             with (
                 door(world, kind) as (url, process),
@@ -279,7 +283,8 @@ def web_table(world: World, images: Sequence[bytes], rounds: int) -> None:
         one.end()
     print(f"\nweb tier at {CLIENTS} clients: {3 * len(images)} images a round, {rounds} rounds; ms of CPU an image")
     for kind, found in costs.items():
-        print(f"  {kind:6} {statistics.median(found):7.2f}")
+        share = statistics.median(other / one for one, other in zip(costs["limit"], found, strict=True))
+        print(f"  {kind:6} {statistics.median(found):7.2f}   {share:5.2f} of the limit")
 
 
 class Distance:
@@ -381,7 +386,7 @@ def main() -> None:
             if args.only in {None, "worker"}:
                 worker_table(world, images, args.rounds, folder)
             if args.only in {None, "web"}:
-                web_table(world, images, args.rounds)
+                web_table(world, images, args.rounds, folder)
             if args.only in {None, "latency"}:
                 latency_table(world, images, args.rounds, (0, 30))
 
