@@ -33,7 +33,7 @@ Count = Annotated[int, Meta(ge=0, le=LARGEST_COUNT)]
 Seconds = Annotated[float, Meta(ge=0, le=86_400)]
 """Of work."""
 Slots = Annotated[int, Meta(ge=0, le=256)]
-Digest = Annotated[str, Meta(pattern=r"^([0-9a-f]{64})?\Z")]
+Digest = Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{64})?\Z")]
 PerSecond = Annotated[tuple[Count, ...], Meta(min_length=1, max_length=3600)]
 
 
