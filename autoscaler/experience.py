@@ -6,7 +6,7 @@ from typing import Annotated
 
 from msgspec import Meta
 
-from skylens.messages import Seconds, Struct
+from skylens.messages import LONGEST_WORK, Seconds, Struct
 
 DEFAULT_SLOTS = 4
 RECENT_BOOTS, RECENT_SERVICE_TIMES = 20, 500
@@ -51,7 +51,7 @@ class Experience:
         """``times``: seconds of work of each image; ``slots``: of that worker, 0 if it does not say."""
         self.slots = slots or self.slots
         if times:
-            self._service.extend([min(86400.0, max(0.0, seconds)) for seconds in times])
+            self._service.extend([min(LONGEST_WORK, max(0.0, seconds)) for seconds in times])
             self.service_at = at
 
     def boot_seconds(self, default: float) -> float:

@@ -1,15 +1,13 @@
 """The web nodes' internal addresses: ask for their demand, tell them of the fleet."""
 
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor, wait
-from contextlib import suppress
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
 import httpcore2 as httpcore
 
-from skylens.bounded_stream import BoundedStream, deadline
+from skylens.bounded_stream import BoundedBackend, deadline
 from skylens.errors import MessageError
 from skylens.messages import Demand, FleetReport, decode, encode
 
@@ -75,9 +73,10 @@ class WebNodes:
 
     def _ask(self, address: str) -> Demand | None:
         answer = self._call("GET", f"{address}/internal/demand")
-        with suppress(MessageError):
+        try:
             return None if answer is None else decode(Demand, answer)
-        return None
+        except MessageError:
+            return None
 
     def _put(self, address: str, body: bytes) -> bool:
         return self._call("PUT", f"{address}/internal/fleet", body) is not None
@@ -85,31 +84,10 @@ class WebNodes:
     def _call(self, method: str, url: str, body: bytes | None = None) -> bytes | None:
         """The answer's body; None when there is no good one."""
         headers = [("Accept-Encoding", "identity"), *([("Content-Type", "application/json")] if body else [])]
+        bounded = BoundedBackend(deadline(DEADLINE, self._ticks, TIMEOUT), LARGEST)
         try:
-            with httpcore.ConnectionPool(network_backend=_Bounded(deadline(DEADLINE, self._ticks))) as pool:
+            with httpcore.ConnectionPool(network_backend=bounded) as pool:
                 answer = pool.request(method, url, headers=headers, content=body)
         except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
             return None
         return answer.content if answer.status in GOOD else None
-
-
-@dataclass(frozen=True)
-class _Bounded(httpcore.NetworkBackend):
-    """Connections of one exchange."""
-
-    left: Callable[[], float]
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        del timeout
-        inner = httpcore.SyncBackend().connect_tcp(host, port, self._step(), local_address, socket_options)
-        return BoundedStream(inner, self._step, LARGEST)
-
-    def _step(self) -> float:
-        return min(TIMEOUT, self.left())

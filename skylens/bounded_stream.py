@@ -1,21 +1,23 @@
 """A connection to somebody nobody vouches for: it ends in time and after so many bytes, whatever comes."""
 
+import math
 import ssl
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import httpcore2 as httpcore
 
 
-def deadline(seconds: float, ticks: Callable[[], float]) -> Callable[[], float]:
-    """A function that says how many of the ``seconds`` from now are left; at their end it raises ReadTimeout."""
+def deadline(seconds: float, ticks: Callable[[], float], step: float = math.inf) -> Callable[[], float]:
+    """A function that says how many of the ``seconds`` from now are left, at most ``step``; in the end: ReadTimeout."""
     until = ticks() + seconds
 
     def left() -> float:
         rest = until - ticks()
         if rest <= 0:
             raise httpcore.ReadTimeout(f"no answer within {seconds:g} s")
-        return rest
+        return min(step, rest)
 
     return left
 
@@ -51,3 +53,34 @@ class BoundedStream(httpcore.NetworkStream):
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
+
+
+@dataclass(frozen=True)
+class BoundedBackend(httpcore.NetworkBackend):
+    """Connections that are bounded, of one exchange. ``left`` and ``most`` as of ``BoundedStream``."""
+
+    left: Callable[[], float]
+    most: int
+    connect: float = math.inf
+    """Seconds for one address to take the connection."""
+    addresses: Sequence[str] | None = None
+    """Where to go whatever the host's name is, in turn; None: where the name leads."""
+
+    def connect_tcp(
+        self,
+        host: str,
+        port: int,
+        timeout: float | None = None,
+        local_address: str | None = None,
+        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
+    ) -> httpcore.NetworkStream:
+        del timeout
+        failed: Exception | None = None
+        for address in [host] if self.addresses is None else self.addresses:
+            try:
+                patience = min(self.connect, self.left())
+                inner = httpcore.SyncBackend().connect_tcp(address, port, patience, local_address, socket_options)
+                return BoundedStream(inner, self.left, self.most)
+            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
+                failed = error
+        raise failed or httpcore.ConnectError("no address")

@@ -30,7 +30,8 @@ UnixTime = Annotated[float, Meta(ge=0, le=253_402_300_799)]
 """Seconds, up to the end of the year 9999."""
 LARGEST_COUNT = 1_000_000_000
 Count = Annotated[int, Meta(ge=0, le=LARGEST_COUNT)]
-Seconds = Annotated[float, Meta(ge=0, le=86_400)]
+LONGEST_WORK = 86_400.0
+Seconds = Annotated[float, Meta(ge=0, le=LONGEST_WORK)]
 """Of work."""
 Slots = Annotated[int, Meta(ge=0, le=256)]
 Digest = Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{64})?\Z")]

@@ -5,12 +5,11 @@ from collections import Counter, deque
 from collections.abc import Callable
 
 from skylens.clock import Clock
-from skylens.messages import Demand
+from skylens.messages import LONGEST_WORK, Demand
 from web_openstack.fairness import Standing
 
 SECONDS = 120
 """How many one-second buckets are kept."""
-DAY = 86_400.0
 SERVICE_TIMES = 200
 
 
@@ -76,7 +75,7 @@ class DemandCounter:
                 return False
             self._completions[-1] += 1
             if service is not None:
-                self._service.append(min(DAY, max(0.0, service)))  # a worker's clock may be wrong
+                self._service.append(min(LONGEST_WORK, max(0.0, service)))  # a worker's clock may be wrong
             return True
 
     def _pop(self, job: str, tenant: str) -> float | None:

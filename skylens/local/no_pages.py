@@ -3,6 +3,7 @@
 import ipaddress
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from typing import Any
+from urllib.parse import urlsplit
 
 REFUSED = b"This is an emulator of AWS for programs on this machine, not for pages in a browser.\n"
 Scope = MutableMapping[str, Any]
@@ -13,8 +14,8 @@ Asgi = Callable[[Scope, Callable[[], Awaitable[Any]], Send], Awaitable[None]]
 def may_ask(headers: Mapping[str, str]) -> bool:
     """Whether a program sent this. ``headers``: with names in small letters.
 
-    Browsers say which page asks; older ones do not for all requests, and no page can name a host by its address
-    unless it came from there. A name, which somebody's name server may point here, is not answered to.
+    Browsers say which page asks. For a page whose own name was pointed here meanwhile they do not, but they say the
+    name: only an address is answered to, and this machine's.
     """
     if "origin" in headers or headers.get("sec-fetch-site", "none") != "none":
         return False
@@ -22,21 +23,19 @@ def may_ask(headers: Mapping[str, str]) -> bool:
 
 
 def _is_address(host: str) -> bool:
-    name = host.removeprefix("[").partition("]")[0] if host.startswith("[") else host.partition(":")[0]
     try:
-        ipaddress.ip_address(name)
+        name = urlsplit(f"//{host}").hostname or ""
+        return name == "localhost" or bool(ipaddress.ip_address(name))
     except ValueError:
-        return name == "localhost"
-    return True
+        return False
 
 
 def asgi(served: Asgi) -> Asgi:
     """An ASGI application for programs only."""
 
     async def guarded(scope: Scope, receive: Callable[[], Awaitable[Any]], send: Send) -> None:
-        if scope["type"] == "lifespan" or may_ask(
-            {key.decode().lower(): value.decode() for key, value in scope["headers"]}
-        ):
+        headers = {key.decode("latin-1").lower(): value.decode("latin-1") for key, value in scope.get("headers", ())}
+        if scope["type"] == "lifespan" or may_ask(headers):
             await served(scope, receive, send)
         elif scope["type"] == "websocket":
             await send({"type": "websocket.close", "code": 1008})

@@ -2,13 +2,13 @@
 
 import socket
 import ssl
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 
 import httpcore2 as httpcore
 
-from skylens.bounded_stream import BoundedStream, deadline
+from skylens.bounded_stream import BoundedBackend, deadline
 from skylens.clock import Clock
 from web_openstack.webhooks.target import Rules, Target
 
@@ -35,33 +35,6 @@ def resolve(host: str, port: int) -> list[str]:
 
 
 @dataclass(frozen=True)
-class _Checked(httpcore.NetworkBackend):
-    """Connects to addresses that were looked up once and found good, whatever the DNS says a moment later."""
-
-    addresses: Sequence[str]
-    left: Callable[[], float]
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        del host, timeout
-        failed: Exception | None = None
-        for address in self.addresses:
-            try:
-                patience = min(CONNECT, self.left())
-                inner = httpcore.SyncBackend().connect_tcp(address, port, patience, local_address, socket_options)
-                return BoundedStream(inner, self.left, MOST)
-            except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
-                failed = error
-        raise failed or httpcore.ConnectError("no address")
-
-
-@dataclass(frozen=True)
 class Post:
     """Sends one event. A thread that sends is held for ``DEADLINE`` and the resolver's time at most."""
 
@@ -73,13 +46,14 @@ class Post:
     def __call__(self, target: Target, headers: Mapping[str, str], body: bytes) -> int:
         """The answer's status; its body is not read. Raises UndeliveredError."""
         addresses = self._addresses(target)
-        left = deadline(DEADLINE, self.clock.ticks)
+        # to the addresses that were looked up once and found good, whatever the DNS says a moment later
+        checked = BoundedBackend(deadline(DEADLINE, self.clock.ticks), MOST, CONNECT, addresses)
         url = httpcore.URL(scheme=target.scheme, host=target.host, port=target.port, target=target.path)
         own = {"Host": _authority(target), "Content-Type": "application/json", "User-Agent": "Skylens-Webhooks"}
         sent = [(name.encode(), value.encode()) for name, value in {**own, **headers}.items()]
         try:
             with (
-                httpcore.ConnectionPool(self.tls, network_backend=_Checked(addresses, left)) as pool,
+                httpcore.ConnectionPool(self.tls, network_backend=checked) as pool,
                 pool.stream("POST", url, headers=sent, content=body) as answer,
             ):
                 return answer.status
