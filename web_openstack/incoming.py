@@ -74,10 +74,10 @@ class Parser(framing.Parser):
         super().close()
         self.leave()
 
-    def get_body_stream(self) -> IO[bytes]:
-        """The body. One that has room gives that back once it is read, however long its answer takes."""
+    def get_body_stream(self) -> IO[bytes] | io.RawIOBase:
+        """The body. Once it is read it is let go, and its room given back, however long the answer takes."""
         stream: IO[bytes] = super().get_body_stream()
-        return io.BufferedReader(_Body(stream, len(self.body_rcv), self.close)) if self._place else stream
+        return _Body(stream, len(self.body_rcv), self.close) if self.body_rcv else stream
 
     def _hear(self) -> None:
         self._is_told = True
@@ -133,7 +133,7 @@ class Parser(framing.Parser):
 
 
 class _Body(io.RawIOBase):
-    """A body, which is ``done`` with as soon as its last byte was read."""
+    """A body, which is ``done`` with as soon as its last byte was read. It is all here: no read comes up short."""
 
     def __init__(self, stream: IO[bytes], size: int, done: Callable[[], None]) -> None:
         super().__init__()
@@ -142,14 +142,18 @@ class _Body(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: Any) -> int:
+    def read(self, size: int = -1, /) -> bytes:
         if not self._left:
-            return 0
-        data = self._stream.read(len(buffer))
-        buffer[: len(data)] = data
+            return b""
+        data = self._stream.read(size)
         self._left -= len(data)
         if not self._left:
             self._done()
+        return data
+
+    def readinto(self, buffer: Any) -> int:
+        data = self.read(len(buffer))
+        buffer[: len(data)] = data
         return len(data)
 
 

@@ -9,7 +9,7 @@ from keyed import Keys, ask, header, serving, until
 from test_gate import opened, read_all
 from web_tier import multipart, picture
 
-from web_openstack import server
+from web_openstack import incoming, server
 from web_openstack.room import PATIENCE
 
 MOST = 2 * 1024**2
@@ -195,3 +195,15 @@ def test_who_may_not_send_takes_no_room(web, port):
     with opened(port, f"Content-Length: {HALF}", "Content-Type: image/jpeg") as link:
         assert read_all(link)[0].startswith("HTTP/1.1 401 ")
     assert web.deps.room.taken() == 0
+
+
+def test_a_small_body_is_let_go_too_while_its_client_waits(web, port, keys, monkeypatch):
+    streams = []
+    took = incoming.Parser.get_body_stream
+    monkeypatch.setattr(incoming.Parser, "get_body_stream", lambda parser: streams.append(took(parser)) or streams[-1])
+    small = picture()
+    lines = ("Content-Type: image/png", "Prefer: wait=60", f"Content-Length: {len(small)}")
+    with opened(port, key_line(keys), *lines) as link:
+        link.sendall(small)
+        until(lambda: web.deps.jobs.waiters._held)
+        assert [stream._stream.closed for stream in streams] == [True]
