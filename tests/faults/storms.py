@@ -7,6 +7,7 @@ import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -47,15 +48,20 @@ HARMS = ("worker", "worker", "web", "scaler", "spot")
 
 
 class Killer:
-    """Harms a random process every ``pause`` seconds, by ``seed``: in a random order, but each of ``HARMS`` in turn.
+    """Harms a random process, by ``seed``, ``pause`` seconds after the last: in a random order, but each kind in turn.
+
+    ``is_due``: told how many deaths there were, says whether it is time for more harm.
 
     Deaths are by ``kill -9``; who starts again, or was told to leave, is left alone meanwhile.
 
     Owns one thread, ended by ``stop``; if it dies, ``stop`` raises what killed it.
     """
 
-    def __init__(self, cloud: Cloud, seed: int, pause: tuple[float, float], most: int) -> None:
+    def __init__(
+        self, cloud: Cloud, seed: int, pause: tuple[float, float], most: int, is_due: Callable[[int], bool]
+    ) -> None:
         self._cloud, self._chance, self._pause, self._most = cloud, random.Random(seed), pause, most
+        self._is_due = is_due
         self._done, self._failure = threading.Event(), None
         self._thread = threading.Thread(target=self._run, name="killer", daemon=True)
         self.kills: Counter = Counter()
@@ -64,11 +70,14 @@ class Killer:
 
     @property
     def total(self) -> int:
-        return self.kills.total()
+        """Deaths by ``kill -9``."""
+        return self.kills.total() - self.kills["spot"]
 
     def _run(self) -> None:
         try:
             while self.total < self._most and not self._done.wait(self._chance.uniform(*self._pause)):
+                if not self._is_due(self.total):
+                    continue
                 self._due = self._due or self._chance.sample(HARMS, len(HARMS))
                 if self._harm(self._due[-1]):
                     self.kills[self._due.pop()] += 1

@@ -33,7 +33,6 @@ from skylens.instances import ALIVE
 from skylens.local import state
 from skylens.local.clients import Clients
 
-SAMPLE_SECONDS = 0.1
 UP = [sys.executable, "-m", "skylens.cli", "up"]
 
 
@@ -246,9 +245,9 @@ class Cloud:
             pause.wait(0.1)
 
     @contextmanager
-    def watch_fleet(self):
-        """A ``FleetWatch`` that looks every 100 ms while the block runs."""
-        watch = FleetWatch(self)
+    def watch_fleet(self, every=0.1):
+        """A ``FleetWatch`` that looks every so many seconds while the block runs."""
+        watch = FleetWatch(self, every)
         watch.start()
         try:
             yield watch
@@ -257,15 +256,15 @@ class Cloud:
 
 
 class FleetWatch:
-    """Counts instances every 100 ms. ``samples``: seconds since the start, and instances that are not terminated.
+    """Counts instances now and then. ``samples``: seconds since the start, and instances that are not terminated.
 
     The time of a sample is that of EC2's answer: what it shows had happened by then.
 
     Owns one thread, ended by ``stop``; if it dies, ``stop`` raises what killed it, so that no test passes unwatched.
     """
 
-    def __init__(self, cloud: Cloud) -> None:
-        self._cloud, self._failure = cloud, None
+    def __init__(self, cloud: Cloud, every: float) -> None:
+        self._cloud, self._every, self._failure = cloud, every, None
         self._done = threading.Event()
         self._thread = threading.Thread(target=self._watch, name="fleet-watch", daemon=True)
         self._began = time.monotonic()
@@ -299,7 +298,7 @@ class FleetWatch:
         due = 0.0
         try:
             while not self._done.wait(max(0.0, due - self.elapsed)):
-                due = self.elapsed + SAMPLE_SECONDS
+                due = self.elapsed + self._every
                 count = len(self._cloud.instances())
                 self.samples.append((self.elapsed, count))
         except Exception as error:  # noqa: BLE001 - handed to the test by stop()

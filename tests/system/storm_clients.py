@@ -12,6 +12,8 @@ import requests
 PATIENCE = 40
 """Seconds after which an exchange counts as cut off."""
 PLAIN_PATIENCE = 150
+LOOK = 2
+"""Seconds between two looks at a batch."""
 
 
 class Job(NamedTuple):
@@ -48,6 +50,9 @@ class Clients:
         """``deadline``: monotonic seconds at which an image that has no answer counts as lost."""
         self._urls, self._deadline, self._chance = urls, deadline, random.Random(seed)
         self._lock, self._pause = threading.Lock(), threading.Event()
+        self._http = requests.Session()
+        self._http.trust_env = False  # else the environment is read anew for each request
+        self._http.mount("http://", requests.adapters.HTTPAdapter(pool_maxsize=100))
         self.troubles: Counter[str] = Counter()
         """Exchanges that were cut off, and refusals by status."""
 
@@ -79,7 +84,7 @@ class Clients:
     def batch(self, jobs: list[Job]) -> list[Answer]:
         """All in one request; a batch that was cut off is sent again, for nothing of it was promised."""
         began, files = time.monotonic(), [("f", (job.name, job.data)) for job in jobs]
-        for answer in self._asking(lambda url: requests.post(f"{url}/v1/batches", files=files, timeout=PATIENCE)):
+        for answer in self._asking(lambda url: self._http.post(f"{url}/v1/batches", files=files, timeout=PATIENCE)):
             if answer.status_code == 202:
                 lines = answer.json()["jobs"]
                 taken = [(job, line["id"]) for job, line in zip(jobs, lines, strict=True) if "id" in line]
@@ -93,7 +98,7 @@ class Clients:
 
     def _follow(self, batch: str, taken: dict[Job, str], began: float) -> list[Answer]:
         """Ask for a batch until each of its images has its answer."""
-        for answer in self._asking(lambda url: requests.get(f"{url}/v1/batches/{batch}", timeout=PATIENCE)):
+        for answer in self._asking(lambda url: self._http.get(f"{url}/v1/batches/{batch}", timeout=PATIENCE)):
             if answer.status_code == 200 and answer.json()["working"] == 0:
                 lines = {line["id"]: line for line in answer.json()["jobs"] if "id" in line}
                 return [
@@ -102,12 +107,12 @@ class Clients:
                 ]
             if answer.status_code not in {200, 503}:
                 return [Answer(job, one, f"{answer.status_code} {answer.text}", 0.0) for job, one in taken.items()]
-            self._pause.wait(0.5)
+            self._pause.wait(LOOK)
         return [Answer(job, one, "never answered", time.monotonic() - began) for job, one in taken.items()]
 
     def _fetch(self, job: Job, one: str, began: float) -> Answer:
         """Ask for a promised image until there is its answer."""
-        for answer in self._asking(lambda url: requests.get(f"{url}/v1/images/{one}?wait=20", timeout=PATIENCE)):
+        for answer in self._asking(lambda url: self._http.get(f"{url}/v1/images/{one}?wait=20", timeout=PATIENCE)):
             if answer.status_code == 200:
                 return Answer(job, one, _wrong(job, one, answer.json()), time.monotonic() - began)
             if answer.status_code not in {202, 503}:
@@ -116,7 +121,7 @@ class Clients:
         return Answer(job, one, "never answered", time.monotonic() - began)
 
     def _post(self, url, job, headers, field, patience):
-        return requests.post(url, files={field: (job.name, job.data)}, headers=headers, timeout=patience)
+        return self._http.post(url, files={field: (job.name, job.data)}, headers=headers, timeout=patience)
 
     def _asking(self, ask):
         """Answers to the same question, each time at any node, until the deadline."""
