@@ -1,9 +1,7 @@
 """A test's hold on a cloud that breaks: its plan, its figures, and who is killed."""
 
 import json
-import os
 import random
-import signal
 import sys
 import threading
 from collections import Counter
@@ -13,6 +11,7 @@ from pathlib import Path
 
 import httpx2
 import msgspec
+import psutil
 from broken_cloud import Harm
 from harness import Cloud
 from plan import Plan
@@ -66,11 +65,13 @@ class Killer:
         self._thread = threading.Thread(target=self._run, name="killer", daemon=True)
         self.kills: Counter = Counter()
         self._due: list[str] = []
-        self._dead: set[int] = set()
+        self._dead: set[psutil.Process] = set()
 
     @property
     def total(self) -> int:
-        """Deaths by ``kill -9``."""
+        """Deaths by ``kill -9``. Raises what killed the thread."""
+        if self._failure:
+            raise self._failure
         return self.kills.total() - self.kills["spot"]
 
     def _run(self) -> None:
@@ -89,17 +90,17 @@ class Killer:
         state = self._cloud.state
         workers = {pid: instance for instance, pid in sorted(state.workers.items())}
         found = {"web": [node.pid for node in state.web], "scaler": [state.scaler.pid]}.get(kind, list(workers))
-        alive = [pid for pid in found if pid not in self._dead]
-        if not alive:
-            return False
-        pid = self._chance.choice(alive)
-        self._dead.add(pid)
         try:
+            alive = [one for one in map(psutil.Process, found) if one not in self._dead]  # a number may come again
+            if not alive:
+                return False
+            victim = self._chance.choice(alive)
+            self._dead.add(victim)
             if kind == "spot":
-                take_back(self._cloud, workers[pid])
+                take_back(self._cloud, workers[victim.pid])
             else:
-                os.kill(pid, signal.SIGKILL)
-        except (ProcessLookupError, httpx2.HTTPStatusError):
+                victim.kill()
+        except (psutil.NoSuchProcess, httpx2.HTTPStatusError):
             return False
         return True
 
