@@ -3,6 +3,7 @@
 import itertools
 import ssl
 import threading
+import time
 from ipaddress import ip_network
 
 import httpcore2 as httpcore
@@ -110,8 +111,9 @@ def test_one_that_dribbles_is_left_at_the_deadline_as_well():
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
         for number in itertools.count():
             connection.sendall(f"X-{number}: 1\r\n".encode())
+            time.sleep(0.01)  # else there are soon more bytes than are read at all
 
-    with raw(dribbles) as port, pytest.raises(UndeliveredError, match=r"no answer within 15 s|Protocol"):
+    with raw(dribbles) as port, pytest.raises(UndeliveredError, match="no answer within 15 s"):
         send(port, clock=hurried(1.0))
 
 
