@@ -180,6 +180,17 @@ def test_a_short_storm_loses_doubles_and_mispairs_nothing(broken, pictures, offl
 @pytest.mark.parametrize("seed", SOAK)
 def test_a_long_storm_loses_doubles_and_mispairs_nothing(broken, pictures, offline, seed):
     sky = weather(seed, 60, Rule(operation="ec2.RunInstances", share=0.005, faults=(Fault("refused", "no capacity"),)))
-    most = {"patience": 6000, "haste": HASTE, "most": MANY}
-    storm(broken, pictures, offline, seed, sky, images=20_000, kills=200, pause=(1.0, 3.0), **most)
+    storm(
+        broken,
+        pictures,
+        offline,
+        seed,
+        sky,
+        images=20_000,
+        kills=200,
+        pause=(1.0, 3.0),
+        patience=6000,
+        haste=HASTE,
+        most=MANY,
+    )
     broken.wait(lambda: is_quiet(broken) and not broken.instances(), 300, "all queues and the fleet are empty")

@@ -3,7 +3,6 @@
 import itertools
 import ssl
 import threading
-import time
 from ipaddress import ip_network
 
 import httpcore2 as httpcore
@@ -107,14 +106,22 @@ def test_a_receiver_that_hangs_is_left_at_the_deadline():
 
 
 def test_one_that_dribbles_is_left_at_the_deadline_as_well():
+    seconds, looks = itertools.count(), threading.Semaphore(0)
+
+    def look():
+        looks.release()
+        return next(seconds)
+
     def dribbles(connection):
         connection.sendall(b"HTTP/1.1 200 OK\r\n")
-        for number in itertools.count():
-            connection.sendall(f"X-{number}: 1\r\n".encode())
-            time.sleep(0.01)  # else there are soon more bytes than are read at all
+        while looks.acquire(timeout=60):  # a line for each look at the clock
+            connection.sendall(b"X: 1\r\n")
 
-    with raw(dribbles) as port, pytest.raises(UndeliveredError, match="no answer within 15 s"):
-        send(port, clock=hurried(1.0))
+    with raw(dribbles) as port:
+        with pytest.raises(UndeliveredError, match="no answer within 15 s"):
+            send(port, clock=Clock(ticks=look))
+        for _ in range(100):  # until it finds the connection closed
+            looks.release()
 
 
 def test_one_that_sends_interim_answers_without_end_is_left_after_so_many_bytes():
