@@ -4,7 +4,7 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import partial
 
 from autoscaler.fleets import Look, NoCapacityError
-from autoscaler.fleets.ec2 import REMEMBERED
+from autoscaler.fleets.refusals import Refusals
 from autoscaler.observation import Observation
 from autoscaler.roster import UNSEEN
 from skylens import logs
@@ -46,7 +46,7 @@ class AsgFleet:
         """Members that EC2 does not show, and since when."""
         self._removed: dict[str, float] = {}
         self._asked = clock.now()
-        self._checked = self._refused = float("-inf")
+        self._checked, self._refusals = float("-inf"), Refusals()
         self._why = ""
         self._log = logs.get("autoscaler")
 
@@ -96,11 +96,11 @@ class AsgFleet:
         self._checked = now
         self._why = self._group.refusal(self._asked)
         if self._why:
-            self._refused = now
-            self._log.warning("fleet.capacity", asked=view.coming, seconds=REMEMBERED, detail=self._why)
+            seconds = self._refusals.add(now)
+            self._log.warning("fleet.capacity", asked=view.coming, seconds=seconds, detail=self._why)
 
     def no_capacity(self) -> float:
-        return max(0.0, self._refused + REMEMBERED - self._clock.ticks())
+        return self._refusals.left(self._clock.ticks())
 
     def settle(self) -> list[str]:
         """No answer is worth waiting for: the next look tells what came of it."""

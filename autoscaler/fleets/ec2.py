@@ -7,14 +7,12 @@ from dataclasses import dataclass
 from botocore.exceptions import ClientError
 
 from autoscaler.fleets import Look, NoCapacityError
+from autoscaler.fleets.refusals import Refusals
 from autoscaler.observation import Observation
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, Trouble, classify, explain, is_passing
 from skylens.clock import Clock
 from skylens.instances import Instances, Place
-
-REMEMBERED = 180.0
-"""Seconds for which a place without capacity is not asked again."""
 
 
 @dataclass
@@ -48,7 +46,7 @@ class Ec2Fleet:
     ) -> None:
         """``places``: tried in order, each again some time after it refused."""
         self._instances, self._clock, self._token = instances, clock, token
-        self._refused = dict.fromkeys(places, float("-inf"))
+        self._places = {place: Refusals() for place in places}
         self._attempt: _Attempt | None = None
         self._fresh = True
         self._log = logs.get("autoscaler")
@@ -60,14 +58,15 @@ class Ec2Fleet:
         return None if shown is None else Look(shown)
 
     def no_capacity(self) -> float:
-        return max(0.0, min(self._refused.values()) + REMEMBERED - self._clock.ticks())
+        now = self._clock.ticks()
+        return min(refusals.left(now) for refusals in self._places.values())
 
     def launch(self, count: int, sure: Callable[[], bool]) -> list[str]:
         """From the first place that gives any; what it does not give, the next place is asked for in the next call."""
         if self._attempt is not None:
             return self.settle() if sure() else []
-        for place, refused in self._refused.items():
-            if self._clock.ticks() - refused < REMEMBERED:
+        for place, refusals in self._places.items():
+            if refusals.left(self._clock.ticks()):
                 continue
             attempt = _Attempt(count, self._token(), place, self._instances.user_data())
             if not sure():
@@ -78,7 +77,7 @@ class Ec2Fleet:
             except AWS_ERRORS as error:
                 if classify(error) is not Trouble.CAPACITY:
                     raise
-        raise NoCapacityError(f"no capacity for {', '.join(map(str, self._refused))}")
+        raise NoCapacityError(f"no capacity for {', '.join(map(str, self._places))}")
 
     def settle(self) -> list[str]:
         attempt = self._attempt
@@ -100,9 +99,9 @@ class Ec2Fleet:
         return ids
 
     def _pass_over(self, attempt: _Attempt, detail: str) -> None:
-        self._refused[attempt.place] = self._clock.ticks()
+        seconds = self._places[attempt.place].add(self._clock.ticks())
         self._log.warning(
-            "fleet.capacity", place=str(attempt.place), asked=attempt.count, seconds=REMEMBERED, detail=detail
+            "fleet.capacity", place=str(attempt.place), asked=attempt.count, seconds=seconds, detail=detail
         )
 
     def call_off(self, count: int) -> int:

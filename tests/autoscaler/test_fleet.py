@@ -101,16 +101,21 @@ def test_a_forgotten_launch_is_not_repeated():
     assert stage.fleet.settle() == []
 
 
-def test_a_place_without_capacity_is_passed_over_for_three_minutes():
+def test_a_place_without_capacity_is_passed_over_for_a_while_that_doubles():
     stage = Stage(A, B)
     stage.ec2.script.fail("launch", CAPACITY)
     stage.launch(1)
-    stage.clock.sleep(179)
+    stage.clock.sleep(14)
+    stage.launch(1)
+    stage.clock.sleep(1)
+    stage.ec2.script.fail("launch", CAPACITY)
+    stage.launch(1)
+    stage.clock.sleep(29)
     stage.launch(1)
     stage.clock.sleep(1)
     stage.launch(1)
-    assert [place for _, _, place in stage.asked()] == [A, B, B, A]
-    assert len({token for _, token, _ in stage.asked()}) == 4
+    assert [place for _, _, place in stage.asked()] == [A, B, B, A, B, B, A]
+    assert len({token for _, token, _ in stage.asked()}) == 7
 
 
 def test_no_place_with_capacity_is_an_error_that_asks_nobody_again():
@@ -159,8 +164,8 @@ def test_capacity_is_asked_for_again_when_the_first_place_is_open_again():
     stage.ec2.capacity = 0
     with pytest.raises(NoCapacityError):
         stage.launch(1)
-    stage.clock.sleep(100)
-    assert stage.fleet.no_capacity() == 80
+    stage.clock.sleep(5)
+    assert stage.fleet.no_capacity() == 10
 
 
 @pytest.mark.parametrize(

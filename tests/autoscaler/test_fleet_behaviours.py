@@ -5,7 +5,7 @@ from fleet_suite import FAKES, REAL, lost, repeated, throttled, unsent
 from moto_cloud import serving_moto
 
 from autoscaler.fleets import NoCapacityError
-from autoscaler.fleets.ec2 import REMEMBERED
+from autoscaler.fleets.refusals import FIRST
 from skylens.aws_errors import AWS_ERRORS, Trouble, classify
 
 GONE = "i-0123456789abcdef0"
@@ -75,11 +75,11 @@ def test_a_launch_left_open_is_not_made_once_it_is_forgotten(stage):
     assert stage.alive == []
 
 
-def test_refused_capacity_is_told_and_remembered_and_asked_for_again_after_three_minutes(odd):
+def test_refused_capacity_is_told_and_remembered_and_asked_for_again_after_a_while(odd):
     odd.ec2.capacity = 2
     odd.ticks(10, wanted=5)
     assert (len(odd.alive), odd.seen().active) == (2, 2)
-    assert 0 < odd.fleet.no_capacity() <= REMEMBERED
+    assert 0 < odd.fleet.no_capacity() <= FIRST
     with pytest.raises(NoCapacityError):
         odd.launch(3)
     asked = len(odd.launcher.calls)

@@ -137,7 +137,7 @@ def test_a_refused_launch_is_given_up_only_by_whoever_acts(stage):
     stage.tick(wanted=2)
     stage.fake_clock.sleep(6)
     stage.look()
-    assert (stage.real_group.desired, stage.fleet.no_capacity()) == (2, 180)
+    assert (stage.real_group.desired, stage.fleet.no_capacity()) == (2, 15)
     stage.fleet.tend(stage.seen())
     assert stage.real_group.desired == 0
 

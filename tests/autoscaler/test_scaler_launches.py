@@ -57,20 +57,24 @@ def test_a_launch_refused_for_a_while_happens_once_ec2_agrees(error):
     assert world.launches == 2
 
 
-def test_no_capacity_anywhere_is_survived_said_once_and_tried_again_after_three_minutes():
+def test_no_capacity_anywhere_is_survived_said_once_and_tried_again_later_each_time():
     world = World()
     world.ec2.capacity = 0
     world.autoscaler(subnets="subnet-a,subnet-b")
     world.web.outstanding = 8
     with structlog.testing.capture_logs() as lines:
         world.seconds(100)
-    assert [line["place"] for line in lines if line["event"] == "fleet.capacity"] == [
-        "the template's type in subnet-a",
-        "the template's type in subnet-b",
+    assert [(line["place"][-1], line["seconds"]) for line in lines if line["event"] == "fleet.capacity"] == [
+        ("a", 15),
+        ("b", 15),
+        ("a", 30),
+        ("b", 30),
+        ("a", 60),
+        ("b", 60),
     ]
     assert [line["kind"] for line in lines if line.get("what") == "capacity"] == ["none"]
     world.ec2.capacity = 100
-    world.seconds(81)
+    world.seconds(10)
     assert world.launches == 2
 
 

@@ -160,7 +160,7 @@ def test_seconds_without_capacity_are_seen_until_they_are_over():
     world, scaler = started(minimum=1)
     world.ec2.script.fail("launch", aws_error("InsufficientInstanceCapacity"))
     world.second()
-    world.seconds(30)
+    world.seconds(4)
     first = scaler.signals.observe().no_capacity
     world.seconds(10)
     assert (first - scaler.signals.observe().no_capacity, world.launches) == (10, 0)

@@ -171,7 +171,7 @@ def broken(start, tmp_path):
 def test_a_short_storm_loses_doubles_and_mispairs_nothing(broken, pictures, offline, seed):
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     print(f"seed {seed}")
-    sky = weather(seed, 10)  # one refusal for want of capacity is remembered for three minutes
+    sky = weather(seed, 10)
     storm(broken, pictures[:100], offline, seed, sky, images=100, kills=5, pause=(1.5, 4.0), patience=400)
 
 
