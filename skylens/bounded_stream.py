@@ -1,6 +1,7 @@
 """A connection to somebody nobody vouches for: it ends in time and after so many bytes, whatever comes."""
 
 import math
+import socket
 import ssl
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -46,10 +47,14 @@ class BoundedStream(httpcore.NetworkStream):
 
     def start_tls(
         self, ssl_context: ssl.SSLContext, server_hostname: str | None = None, timeout: float | None = None
-    ) -> httpcore.NetworkStream:
+    ) -> "BoundedStream":
         del timeout
         inner = self._inner.start_tls(ssl_context, server_hostname, self._left())
         return BoundedStream(inner, self._left, self._rest)
+
+    def renewed(self, left: Callable[[], float], most: int) -> "BoundedStream":
+        """The same connection for another exchange, with bounds of its own."""
+        return BoundedStream(self._inner, left, most)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)
@@ -73,10 +78,10 @@ class BoundedBackend(httpcore.NetworkBackend):
         timeout: float | None = None,
         local_address: str | None = None,
         socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
+    ) -> BoundedStream:
         del timeout
         failed: Exception | None = None
-        for address in [host] if self.addresses is None else self.addresses:
+        for address in _found(host, port) if self.addresses is None else self.addresses:
             try:
                 patience = min(self.connect, self.left())
                 inner = httpcore.SyncBackend().connect_tcp(address, port, patience, local_address, socket_options)
@@ -84,3 +89,13 @@ class BoundedBackend(httpcore.NetworkBackend):
             except (httpcore.ConnectError, httpcore.ConnectTimeout) as error:
                 failed = error
         raise failed or httpcore.ConnectError("no address")
+
+
+def _found(host: str, port: int) -> Sequence[str]:
+    """Each address of a name, for the bounds to be looked at before each; the resolver itself has its own patience."""
+    try:
+        found = [entry[4] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+        numbers = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+        return [socket.getnameinfo(one, numbers)[0] for one in found]  # which keeps the link of a link-local one
+    except OSError as error:
+        raise httpcore.ConnectError(error) from error

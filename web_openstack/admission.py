@@ -11,8 +11,11 @@ from web_openstack.slots import Slots
 
 SILENT = 15.0
 """Seconds after which the autoscaler's last report is not believed any more."""
-BRIEF = 8
-"""Requests for an answer served at once without a slot, out of the spare threads."""
+BRIEF = 10
+"""Places for requests that ask without a slot and do not wait, by the rule of ``Slots``: 11 of the server's 16 spare
+threads at most, so health and refusals always have some."""
+ANYBODYS = 0.8
+"""Share of those places that a tenant alone may fill, which is 8; the rest is for tenants below an equal share."""
 
 
 class FleetBoard:
@@ -40,15 +43,14 @@ class Admission:
 
     def __init__(self, slots: int) -> None:
         """``slots``: requests that may block at once."""
-        self._slots = Slots(slots)
-        self._brief = threading.BoundedSemaphore(BRIEF)
+        self._slots, self._brief = Slots(slots), Slots(BRIEF)
         self.draining = threading.Event()
 
     @contextmanager
     def visit(self, tenant: str) -> Iterator[bool]:
         """Answer someone who asks: with a slot, and so with time to wait (True), or at once, without (False).
 
-        Raises UnavailableError only when even those who do not wait are too many.
+        Nobody waits here. Raises UnavailableError at once when even of those who do not wait the tenant has too many.
         """
         if not self.draining.is_set() and self._slots.take(tenant):
             try:
@@ -56,12 +58,12 @@ class Admission:
             finally:
                 self._slots.give_back(tenant)
             return
-        if not self._brief.acquire(timeout=1):
+        if not self._brief.take(tenant, ANYBODYS):
             raise UnavailableError("too many ask at once", retry_after=1)
         try:
             yield False
         finally:
-            self._brief.release()
+            self._brief.give_back(tenant)
 
     @contextmanager
     def slot(self, tenant: str, share: float = 1.0, later: Callable[[], int] = lambda: 2) -> Iterator[None]:

@@ -19,6 +19,7 @@ from web_openstack import problems, tokens
 from web_openstack.admission import Admission, FleetBoard
 from web_openstack.asked import Waits
 from web_openstack.audit import Audit
+from web_openstack.batch_answers import BatchAnswers
 from web_openstack.batches import Batches
 from web_openstack.callers import Open, Strategy
 from web_openstack.canonical import Canonical
@@ -77,6 +78,7 @@ class Deps:
     audit: Audit
     hooks: Hooks
     room: Room
+    answers: BatchAnswers
 
     @classmethod
     def of(
@@ -148,6 +150,7 @@ class Deps:
             audit,
             Hooks(state, agenda),
             room,
+            BatchAnswers(jobs),
         )
 
     def drain(self) -> None:
@@ -174,7 +177,7 @@ def create_app(deps: Deps) -> "falcon.App[Any, Any]":
     app.add_route("/v1/images/{job}", ImageById(door, deps.jobs, waits, Deletion(deps.jobs, deps.state)))
     app.add_route("/v1/uploads", UploadList(door, stored))
     app.add_route("/v1/batches", BatchList(door, uploads, batches, callbacks))
-    app.add_route("/v1/batches/{batch}", BatchById(door, batches, waits))
+    app.add_route("/v1/batches/{batch}", BatchById(door, batches, deps.answers, waits))
     app.add_route("/v1/status", service.Status(door, demand, deps.fleet, deps.gauge))
     app.add_route("/healthz", service.Health())
     app.add_route("/readyz", service.Ready(deps.admission, deps.in_touch))

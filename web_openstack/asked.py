@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import falcon
 
 from skylens.errors import BadRequestError
+from web_openstack.incoming import STORED
 
 TOP = (1, 100)
 TOP_DEFAULT = 5
@@ -70,3 +71,8 @@ def gone(req: falcon.Request) -> Callable[[], bool]:
     """Whether the client has closed its connection."""
     disconnected: Callable[[], bool] = req.env.get("waitress.client_disconnected", lambda: False)
     return disconnected
+
+
+def stored(req: falcon.Request) -> None:
+    """The request's image is stored: the room of its body is for others, however long its client waits."""
+    req.env.get(STORED, lambda: None)()

@@ -1,10 +1,8 @@
-"""Batches: many images in one request, one job each, progress for all of them."""
+"""Batches: many images in one request, one job each."""
 
 from collections.abc import Callable, Iterable
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
-from itertools import takewhile
 
 from skylens.aws_errors import AWS_ERRORS
 from skylens.errors import BadRequestError, ExpiredError, SkylensError, TooLargeError, UnavailableError, UnknownJobError
@@ -12,9 +10,6 @@ from skylens.messages import Failure, Reply, Struct, decode, encode
 from skylens.store import Store
 from web_openstack.jobs import Jobs, check_id, made_at, unavailable
 from web_openstack.uploads import File, Refused, clean_name
-
-READERS = 8
-"""Answers of one batch fetched at once."""
 
 
 class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -28,17 +23,6 @@ class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
 class Batch(Struct, frozen=True, kw_only=True):
     id: str
     items: tuple[Item, ...]
-
-
-class Progress(Struct, frozen=True, kw_only=True):
-    """Counts of a batch, and each job's state and answer so far."""
-
-    id: str
-    total: int
-    done: int
-    failed: int
-    working: int
-    jobs: tuple[dict[str, object], ...]
 
 
 @dataclass(frozen=True)
@@ -58,7 +42,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Batches:
-    """Makes batches and follows them. The record in the state bucket is written before the client gets its 202.
+    """Makes batches and finds them. The record in the state bucket is written before the client gets its 202.
 
     What goes wrong after a batch's first job is the refusal of that one file: the jobs before it are on their way, and
     a client that was refused as a whole would send them all again.
@@ -70,17 +54,35 @@ class Batches:
     """Most files in one batch."""
 
     def of_parts(self, parts: Iterable[File | Refused], order: Order) -> Batch:
-        """One job per good file, a refusal per bad one. Raises what went wrong before the first job."""
+        """One job per good file, a refusal per bad one. Raises what went wrong before the first job.
+
+        Bad files count and are charged as good ones. Nothing is read beyond the most that a batch may have: its last
+        refusal stands for all the others.
+        """
         items: list[Item] = []
         try:
             for part in parts:
+                name = part.name if isinstance(part, Refused) else part.image.name
+                if len(items) >= self.most:
+                    detail = f"more than {self.most} files in one batch; this one and all behind it are left out"
+                    self._refuse(items, name, TooLargeError(detail))
+                    break
                 if isinstance(part, Refused):
-                    items.append(Item(name=part.name, refused=Failure.of(part.error)))
+                    self._note(items, part, order)
                 else:
-                    self._add(items, part.image.name, order, partial(self.jobs.submit, part.image))
+                    self._add(items, name, order, partial(self.jobs.submit, part.image))
         except BadRequestError as error:  # the body cannot be read on from here
             self._refuse(items, "", error)
         return self._keep(items, order)
+
+    def _note(self, items: list[Item], part: Refused, order: Order) -> None:
+        """A file that is no image to take."""
+        try:
+            order.charge()
+        except SkylensError as error:
+            self._refuse(items, part.name, error)
+        else:
+            items.append(Item(name=part.name, refused=Failure.of(part.error)))
 
     def of_keys(self, keys: list[str], order: Order) -> Batch:
         """One job per object of the input bucket; each key must lie under the tenant's own prefix."""
@@ -94,8 +96,6 @@ class Batches:
     def _add(self, items: list[Item], name: str, order: Order, submit: Callable[..., str]) -> None:
         """Make one job, or note why there is none."""
         try:
-            if len(items) >= self.most:
-                raise TooLargeError(f"more than {self.most} files in one batch")
             if any(item.refused and item.refused.code == UnavailableError.code for item in items):
                 raise UnavailableError("a file before this one could not be taken in either; send it again later")
             order.charge()
@@ -134,43 +134,6 @@ class Batches:
         if held is None:
             raise UnknownJobError(f"no batch {batch} here")
         return decode(Batch, held.data)
-
-    def news(self, batch: Batch, tenant: str, known: dict[str, Reply]) -> list[Reply]:
-        """Answers that are there and not yet ``known``; they are added to it. Raises UnavailableError."""
-        wanted = {item.id for item in batch.items if item.id} - known.keys()
-        if not wanted:
-            return []
-        with ThreadPoolExecutor(READERS) as readers:
-            found = readers.map(lambda job: self.jobs.look(job, tenant), self._answered(wanted, tenant))
-            fresh = [reply for reply in found if reply is not None]
-        known.update((reply.id, reply) for reply in fresh)
-        return fresh
-
-    def _answered(self, wanted: set[str], tenant: str) -> list[str]:
-        """Which of the jobs have an answer.
-
-        Ids are time-ordered: a batch's answers lie in one stretch of the bucket's listing, 1,000 to a call.
-        """
-        prefix, last = f"{tenant}/", f"{tenant}/{max(wanted)}.json"
-        try:
-            stretch = takewhile(lambda key: key <= last, self.jobs.outputs.keys(prefix, prefix + min(wanted)))
-            return [job for key in stretch if (job := key.removeprefix(prefix).removesuffix(".json")) in wanted]
-        except AWS_ERRORS as error:
-            raise unavailable(error) from error
-
-    def is_finished(self, batch: Batch, tenant: str) -> bool:
-        """Whether each of its jobs is answered. Raises UnavailableError."""
-        wanted = {item.id for item in batch.items if item.id}
-        return not wanted or len(self._answered(wanted, tenant)) == len(wanted)
-
-    def progress(self, batch: Batch, tenant: str) -> Progress:
-        known: dict[str, Reply] = {}
-        self.news(batch, tenant, known)
-        jobs = tuple(line(item, known.get(item.id)) for item in batch.items)
-        states = [job["status"] for job in jobs]
-        done, failed = states.count("done"), states.count("failed")
-        working = len(states) - done - failed
-        return Progress(id=batch.id, total=len(jobs), done=done, failed=failed, working=working, jobs=jobs)
 
 
 def line(item: Item, reply: Reply | None) -> dict[str, object]:

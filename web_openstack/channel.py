@@ -11,7 +11,7 @@ from waitress.task import ErrorTask, WSGITask
 
 from web_openstack import problems
 from web_openstack.gate import CALLER, REFUSED
-from web_openstack.incoming import Parser
+from web_openstack.incoming import STORED, Parser
 from web_openstack.pace import Pace
 
 if TYPE_CHECKING:
@@ -45,6 +45,7 @@ class LastTask(WSGITask):  # type: ignore[misc]
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
         environ[REFUSED], environ[CALLER] = self.request.refused, self.request.caller
+        environ[STORED] = self.request.leave
         return environ
 
     def build_response_header(self) -> bytes:

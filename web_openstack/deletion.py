@@ -1,17 +1,18 @@
 """Deletion: an image, its answer and what is remembered of them, on every web node (docs/decisions/0018-deletion.md).
 
 First a tombstone takes the place of the outcome: from then on no worker, repeat or dead letter brings an answer back.
-Every step may be repeated, so a deletion that broke off anywhere is made whole by asking for it again.
+Last the image goes: a tombstone without an image means that all was done, and asking again writes nothing. Until then
+every step is repeated, so a deletion that broke off anywhere is made whole by asking for it again.
 """
 
 from dataclasses import dataclass, field
 
 from skylens.aws_errors import AWS_ERRORS
-from skylens.errors import ExpiredError, UnknownJobError
-from skylens.messages import encode
-from skylens.store import Store
+from skylens.errors import ExpiredError, MessageError, UnknownJobError
+from skylens.messages import Reply, encode, read
+from skylens.store import Object, Store
 from web_openstack import deadletters
-from web_openstack.deleted import tombstone
+from web_openstack.deleted import is_tombstone, tombstone
 from web_openstack.direct import uploaded
 from web_openstack.jobs import Jobs, check_id, unavailable
 from web_openstack.refill import before
@@ -44,19 +45,43 @@ class Deletion:
             raise unavailable(error, "; send the deletion again, for it is not complete") from error
 
     def _delete(self, job: str, tenant: str) -> None:
-        place, stone = f"{tenant}/{job}", tombstone(job, tenant)
-        if self.jobs.outputs.size(f"{place}.json") is None and self.jobs.inputs.size(place) is None:
+        place = f"{tenant}/{job}"
+        outcome = self.jobs.outputs.get(f"{place}.json")  # first: a tombstone has an image by it until all is done
+        has_image = self.jobs.inputs.size(place) is not None
+        if outcome is None and not has_image:
             if self.jobs.is_expired(job):
                 raise ExpiredError(f"job {job} is older than results are kept, and nothing of it is left")
             raise UnknownJobError(f"no job {job} here")
+        if has_image or not _has_tombstone(outcome):
+            self._do_all(job, tenant, has_image=has_image)
+        else:
+            self.jobs.settle(tombstone(job, tenant))
+            self._clear_uploads(job, tenant)
+
+    def _do_all(self, job: str, tenant: str, *, has_image: bool) -> None:
+        place, stone = f"{tenant}/{job}", tombstone(job, tenant)
+        if not has_image:  # it was answered from memory; until the end something lies there that says so
+            self.jobs.inputs.put(place, b"", "application/octet-stream")
         self.jobs.outputs.put(f"{place}.json", encode(stone), "application/json")
         self.jobs.settle(stone)
         self.state.put(f"{FOLDER}/{self.jobs.new_id()}/{place}", b"{}", "application/json")
-        self.jobs.inputs.delete(place)
-        for upload in self.jobs.inputs.keys(uploaded(job, tenant)):  # what could not be cleared, or was stored again
-            self.jobs.inputs.delete(upload)
         self.state.delete(f"{deadletters.PREFIX}{place}")
         self.state.delete(hooks.key(Place(tenant, job)))
+        self._clear_uploads(job, tenant)
+        self.jobs.inputs.delete(place)
+
+    def _clear_uploads(self, job: str, tenant: str) -> None:
+        """Delete what could not be cleared when the job was taken in, or was stored again."""
+        for upload in self.jobs.inputs.keys(uploaded(job, tenant)):
+            self.jobs.inputs.delete(upload)
+
+
+def _has_tombstone(outcome: Object | None) -> bool:
+    """What cannot be read is none."""
+    try:
+        return outcome is not None and is_tombstone(read(Reply, outcome.data))
+    except MessageError:
+        return False
 
 
 @dataclass

@@ -1,8 +1,8 @@
 """Direct uploads: a big image goes from its client into the input bucket, and only its name comes through the door.
 
 The door invites: it presigns a ``PUT`` of so many bytes with that SHA-256 to a key below the tenant, and keeps nothing.
-What was stored is then submitted by the upload's id, which becomes the job's: submitted twice it is the same job. An
-upload that nobody submits expires with the bucket's images.
+What was stored is then submitted by the upload's id, which becomes the job's: submitted twice it is the same job. What
+is no image to take is deleted as it is refused. An upload that nobody submits expires with the bucket's images.
 """
 
 import re
@@ -18,6 +18,7 @@ from skylens.errors import (
     BadRequestError,
     ExpiredError,
     MessageError,
+    SkylensError,
     TooLargeError,
     UnavailableError,
     UnknownJobError,
@@ -124,7 +125,10 @@ class Direct:
                     self._clear(place)
                     return job
             if not known and not self.jobs.is_stored(job, tenant):
-                raise UnknownJobError(f"nothing is stored for upload {job} yet: its PUT did not come, or was refused")
+                raise UnknownJobError(
+                    f"nothing is stored for upload {job} yet: its PUT did not come, or was refused, "
+                    "or what it brought was no image to take and is gone"
+                )
             if callback:
                 callback.agree(job)
             return job
@@ -143,7 +147,10 @@ class Direct:
                 self._busy.remove(place)
 
     def _is_good(self, place: str) -> bool:
-        """Whether there is an image, and one to take. Raises what is wrong with it."""
+        """Whether there is an image, and one to take. Raises what is wrong with it; then it is gone.
+
+        An upload's id fixes its bytes, so no other verdict comes of a second look.
+        """
         try:
             size = self.jobs.calls.submit(self.inputs.size, place).result()
             start = None if size is None else self.jobs.calls.submit(self.inputs.start, place, LOOKED_AT).result()
@@ -151,13 +158,20 @@ class Direct:
             raise unavailable(error, "; nothing was taken in") from error
         if size is None or start is None:
             return False
+        try:
+            self._judge(start, size)
+        except SkylensError:
+            self._clear(place)
+            raise
+        return True
+
+    def _judge(self, start: bytes, size: int) -> None:
         if size > self.uploads.max_bytes:
             raise TooLargeError(f"the image has {size:,} bytes; at most {self.uploads.max_bytes:,} are taken")
         header.peek(start, size, self.uploads.max_pixels)
-        return True
 
     def _clear(self, place: str) -> None:
-        """The job has a copy of its own. What stays for want of AWS's answer expires with the other images."""
+        """The job has a copy of its own, or never will. What stays for want of AWS's answer expires like any image."""
         try:
             self.jobs.calls.submit(self.inputs.delete, place).result()
         except AWS_ERRORS as error:

@@ -16,6 +16,8 @@ STEP = 1024**2
 """Bytes of the room that a body of unknown length has at first, and as often twice as many as turn out to be needed."""
 RETRY_AFTER = 5
 """Seconds after which to try again where there is no room."""
+STORED = "skylens.stored"
+"""In a request's environment: to be called once its image is stored, for then its room is for others."""
 
 
 class Parser(framing.Parser):
@@ -75,9 +77,12 @@ class Parser(framing.Parser):
         self.leave()
 
     def get_body_stream(self) -> IO[bytes] | io.RawIOBase:
-        """The body. Once it is read it is let go, and its room given back, however long the answer takes."""
+        """The body. Once it is read it is let go, however long the answer takes.
+
+        It keeps its room until it is ``STORED``: what was read is in memory, and a bucket may be slow.
+        """
         stream: IO[bytes] = super().get_body_stream()
-        return _Body(stream, len(self.body_rcv), self.close) if self.body_rcv else stream
+        return _Body(stream, len(self.body_rcv), super().close) if self.body_rcv else stream
 
     def _hear(self) -> None:
         self._is_told = True

@@ -2,8 +2,8 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator
-from concurrent.futures import Executor
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol
@@ -16,7 +16,7 @@ from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import ExpiredError, TooLargeError, UnavailableError, UnknownJobError
 from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment, read
-from skylens.store import Store
+from skylens.store import Object, Store
 from web_openstack.deleted import Deleted, is_tombstone, tombstone
 from web_openstack.demand import DemandCounter
 from web_openstack.fairness import Standing
@@ -209,8 +209,16 @@ class Jobs:
 
         Raises ExpiredError past retention, and UnavailableError.
         """
+        return self.look_many([job], tenant)[0]
+
+    def look_many(self, jobs: Sequence[str], tenant: str) -> list[Reply | None]:
+        """``look`` for several jobs at once."""
+        asked = [self.calls.submit(self.outputs.get, f"{tenant}/{job}.json") for job in jobs]
+        return [self._seen(job, one) for job, one in zip(jobs, asked, strict=True)]
+
+    def _seen(self, job: str, asked: "Future[Object | None]") -> Reply | None:
         try:
-            held = self.calls.submit(self.outputs.get, f"{tenant}/{job}.json").result()
+            held = asked.result()
         except AWS_ERRORS as error:
             raise unavailable(error) from error
         if self.is_expired(job):

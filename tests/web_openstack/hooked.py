@@ -53,7 +53,7 @@ def courier(web, receiver, **changes):
     jobs, clock = web.deps.jobs, web.deps.jobs.clock
     given = {
         "hooks": web.deps.hooks,
-        "events": Events(jobs, Batches(web.state, jobs, 1000)),
+        "events": Events(jobs, Batches(web.state, jobs, 1000), web.deps.answers),
         "secrets": signature.keys([SETTING]),
         "rules": Rules(),
         "send": receiver,

@@ -84,8 +84,23 @@ def refusals(answer):
 def test_files_beyond_the_most_are_refused_and_those_before_them_are_not_sent_in_vain(make_web):
     web = make_web(max_batch=2)
     answer = post(web, *[("f", "a.png", picture())] * 4)
-    assert (answer.status_code, refusals(answer)) == (202, ["working", "working", "too-large", "too-large"])
+    assert (answer.status_code, refusals(answer)) == (202, ["working", "working", "too-large"])
+    assert "this one and all behind it" in answer.json["jobs"][2]["error"]["detail"]
     assert len(web.taken()) == 2
+
+
+def test_files_that_are_no_images_count_as_any_other(make_web):
+    web = make_web(max_batch=3, rate_limit="4/hour")
+    bad = ("f", "b.txt", b"text")
+    assert refusals(post(web, ("f", "a.png", picture()), bad, bad, bad)) == [
+        "working",
+        "unsupported-image",
+        "unsupported-image",
+        "too-large",
+    ]
+    assert refusals(post(web, bad)) == ["unsupported-image"]
+    assert post(web, bad).status_code == 429
+    assert post(make_web(max_batch=3), *[bad] * 4).status_code == 413
 
 
 def test_a_body_cut_short_keeps_the_jobs_before_the_cut(web):

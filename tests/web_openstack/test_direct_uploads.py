@@ -153,6 +153,47 @@ def test_what_is_no_image_to_take_is_refused_and_no_worker_touches_it(web, data,
     assert web.taken() == []
 
 
+def fetched(web):
+    return [call for call in web.inputs.script.calls if call[0] == "start"]
+
+
+@pytest.mark.parametrize(
+    ("data", "settings", "code"),
+    [
+        (b"GIF89a" + bytes(100), {}, "unsupported-image"),
+        (DATA[:20], {}, "undecodable-image"),
+        (DATA, {"max_pixels": 1024}, "too-large"),
+        (DATA + bytes(2000), {"max_image_bytes": 2000}, "too-large"),
+    ],
+)
+def test_what_is_no_image_to_take_is_gone_once_it_is_refused_and_not_fetched_again(make_web, data, settings, code):
+    web = make_web(**settings)
+    name, another = stored(web, data), stored(web)
+    refused = submit(web, name)
+    assert refused.json["code"] == code
+    assert list(web.inputs.objects) == [f"default/uploads/{another}"]
+    for _ in range(2):
+        again = submit(web, name)
+        assert (again.status_code, again.json["code"]) == (404, "not-found")
+        assert "or what it brought was no image to take and is gone" in again.json["detail"]
+    assert len(fetched(web)) == 1
+
+
+def test_one_that_is_refused_and_cannot_be_cleared_is_refused_for_what_it_is_and_cleared_later(web):
+    name = stored(web, b"GIF89a" + bytes(100))
+    web.inputs.script.fail("delete", aws_error("SlowDown", 503))
+    assert [submit(web, name).status_code for _ in range(3)] == [415, 415, 404]
+    assert web.inputs.objects == {}
+
+
+@pytest.mark.parametrize("method", ["size", "start"])
+def test_an_outage_is_no_verdict(web, method):
+    name = stored(web, b"GIF89a" + bytes(100))
+    web.inputs.script.fail(method, aws_error("SlowDown", 503))
+    assert submit(web, name).status_code == 503
+    assert list(web.inputs.objects) == [f"default/uploads/{name}"]
+
+
 def test_one_with_too_many_pixels_or_bytes_is_refused(make_web):
     web = make_web(max_pixels=1024, max_image_bytes=2000)
     assert submit(web, stored(web)).status_code == 413
@@ -164,7 +205,7 @@ def test_only_the_first_bytes_come_through_the_door(web):
     data = picture("JPEG", (40, 30)) + bytes(2_000_000)
     assert submit(web, stored(web, data)).status_code == 202
     assert [call for call in web.inputs.script.calls if call[0] == "get"] == []
-    assert [call[1][1] for call in web.inputs.script.calls if call[0] == "start"] == [256 * 1024]
+    assert [call[1][1] for call in fetched(web)] == [256 * 1024]
 
 
 @pytest.mark.parametrize("method", ["size", "start", "copy"])

@@ -174,6 +174,24 @@ def test_its_room_is_given_back_once_it_was_read_however_long_its_answer_takes(w
     assert answers[0][0] in {200, 202}
 
 
+@pytest.mark.parametrize("route", ["/v1/images", "/v1/batches", "/"])
+def test_what_is_in_memory_keeps_its_room_until_it_is_stored(web, port, keys, monkeypatch, route):
+    stuck, real = threading.Event(), web.inputs.put
+    monkeypatch.setattr(web.inputs, "put", lambda *image: stuck.wait(60) and real(*image))
+    body, kind = multipart(("file", "a.jpg", large(MOST - 1000)))
+    kind |= header(keys.secrets["acme"]) | {"Prefer": "respond-async"}
+    asking = threading.Thread(target=ask, args=(port, "POST", route, body, kind))
+    streams, took = [], incoming.Parser.get_body_stream
+    monkeypatch.setattr(incoming.Parser, "get_body_stream", lambda parser: streams.append(took(parser)) or streams[-1])
+    asking.start()
+    until(lambda: streams and streams[0]._stream.closed)
+    assert web.deps.room.taken() == len(body)
+    stuck.set()
+    until(lambda: not web.deps.room.taken())
+    web.deps.drain()
+    asking.join(60)
+
+
 @pytest.mark.parametrize(
     ("line", "rest", "expected"),
     [

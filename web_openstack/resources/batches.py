@@ -1,9 +1,9 @@
 """``/v1/batches``: many images at once."""
 
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
-from threading import Event
 from typing import Annotated
 
 import falcon
@@ -12,6 +12,7 @@ import msgspec
 from skylens.errors import BadRequestError, MessageError, TooLargeError, UnavailableError, UnsupportedImageError
 from skylens.messages import Reply, Struct, decode, encode
 from web_openstack import asked
+from web_openstack.batch_answers import BatchAnswers, chunks
 from web_openstack.batches import Batch, Batches, Item, Order, line
 from web_openstack.door import Door
 from web_openstack.uploads import Uploads
@@ -76,62 +77,86 @@ class BatchById:
 
     door: Door
     batches: Batches
+    answers: BatchAnswers
     waits: asked.Waits
 
     def on_get(self, req: falcon.Request, resp: falcon.Response, batch: str) -> None:
         resp.set_header("Cache-Control", "no-store")
         with ExitStack() as visit:
             tenant, may_wait = visit.enter_context(self.door.visit(req, "read"))
+            visit.enter_context(self.answers.reader(tenant))
             wait = self.waits.of_query(req) if req.get_param("wait") is not None else self.waits.longest
             found = self.batches.find(batch, tenant)
             if req.client_prefers((falcon.MEDIA_JSON, NDJSON)) == NDJSON:
-                lines = _Lines(self.batches, found, tenant, self.door.admission.draining, asked.gone(req))
+                until = self.batches.jobs.clock.ticks() + (wait if may_wait else 0)
+                lines = _Lines(self.answers, found, tenant, self._again(until, asked.gone(req)))
                 lines.look()
-                resp.content_type = NDJSON
-                lines.begin(wait if may_wait else 0, visit.pop_all())
-                resp.stream = lines
+                resp.content_type, body = NDJSON, iter(lines)
             else:
-                resp.content_type = falcon.MEDIA_JSON
-                resp.data = encode(self.batches.progress(found, tenant))
+                resp.content_type, body = falcon.MEDIA_JSON, _report(found, self.answers.told(found, tenant))
+            resp.stream = _Body(body, visit.pop_all())
+
+    def _again(self, until: float, gone: Callable[[], bool]) -> Callable[[], bool]:
+        """Waits for the next look; False when there is none, as the wait is over or nobody reads."""
+
+        def again() -> bool:
+            left = until - self.batches.jobs.clock.ticks()
+            return not (left <= 0 or gone() or self.door.admission.draining.wait(min(POLL, left)))
+
+        return again
+
+
+class _Body:
+    """A body made while it is read. The server closes it, whatever happens, which ends the visit."""
+
+    def __init__(self, chunks: Iterator[bytes], visit: ExitStack) -> None:
+        self._chunks, self._visit = chunks, visit
+
+    def __iter__(self) -> Iterator[bytes]:
+        return self._chunks
+
+    def close(self) -> None:
+        self._visit.close()
+
+
+def _report(batch: Batch, told: Iterator[list[tuple[Item, Reply | None]]]) -> Iterator[bytes]:
+    """The progress of a batch as JSON: each job's state and answer, then how many there are of each."""
+    states = Counter[object]()
+    start = encode({"id": batch.id, "total": len(batch.items)})[:-1] + b',"jobs":['
+    for some in told:
+        lines = [line(*one) for one in some]
+        states.update(one["status"] for one in lines)
+        yield start + b",".join(map(encode, lines))
+        start = b","
+    yield b"]," + encode({state: states[state] for state in ("done", "failed", "working")})[1:]
 
 
 class _Lines:
-    """A line per finished job as it comes, until all are finished, the wait is over or nobody reads.
+    """A line per finished job as it comes, until all are finished or there is no other look."""
 
-    The server iterates it and closes it, whatever happens; closing frees the slot that it holds.
-    """
-
-    def __init__(self, batches: Batches, batch: Batch, tenant: str, draining: Event, gone: Callable[[], bool]) -> None:
-        self._batches, self._batch, self._tenant = batches, batch, tenant
-        self._draining, self._gone = draining, gone
-        self._items = {item.id: item for item in batch.items if item.id}
-        self._ready = [_bytes(item, None) for item in batch.items if not item.id]
-        self._known: dict[str, Reply] = {}
-        self._until = 0.0
-        self._slot = ExitStack()
+    def __init__(self, answers: BatchAnswers, batch: Batch, tenant: str, again: Callable[[], bool]) -> None:
+        """``again`` waits for the next look, and says whether there is one."""
+        self._answers, self._tenant, self._again = answers, tenant, again
+        self._refused = [item for item in batch.items if not item.id]
+        self._left = {item.id: item for item in batch.items if item.id}
+        self._found: list[str] = []
 
     def look(self) -> None:
-        """Fetch what is new. Raises UnavailableError."""
-        fresh = self._batches.news(self._batch, self._tenant, self._known)
-        self._ready += [_bytes(self._items[reply.id], reply) for reply in fresh]
-
-    def begin(self, wait: float, slot: ExitStack) -> None:
-        self._until, self._slot = self._batches.jobs.clock.ticks() + wait, slot
+        """Find what is new. Raises UnavailableError."""
+        self._found = []
+        self._found = self._answers.answered(self._left.keys(), self._tenant)
 
     def __iter__(self) -> Iterator[bytes]:
+        for some in chunks(self._refused):
+            yield b"".join(_bytes(item, None) for item in some)
         while True:
-            yield from self._ready
-            self._ready = []
-            left = self._until - self._batches.jobs.clock.ticks()
-            if len(self._known) == len(self._items) or left <= 0 or self._gone():
-                return
-            if self._draining.wait(min(POLL, left)):
+            for jobs in chunks(self._found):
+                replies = self._answers.replies(jobs, self._tenant)
+                yield b"".join(_bytes(self._left.pop(reply.id), reply) for reply in replies)
+            if not self._left or not self._again():
                 return
             with suppress(UnavailableError):  # it is in the log; the answers are there when AWS is
                 self.look()
-
-    def close(self) -> None:
-        self._slot.close()
 
 
 def _bytes(item: Item, reply: Reply | None) -> bytes:

@@ -55,6 +55,7 @@ class Images:
             wait = 0.0 if callback else self.waits.preferred(req, resp)
             job = (self._of_upload if is_upload else self._submit)(req, tenant, top, callback)
             req.context.job = job
+            asked.stored(req)
             answer(resp, job, self._await(req, job, tenant, wait) if wait else None)
 
     def _await(self, req: falcon.Request, job: str, tenant: str, wait: float) -> Reply | None:

@@ -43,6 +43,7 @@ class PlainDoor:
         with self.door.admit(req) as tenant:
             job, prefix = self._submit(req, tenant)
             req.context.job = job
+            asked.stored(req)
             try:
                 return prefix + label(job, self.jobs.find(job, tenant, self.longest, asked.gone(req)))
             except UnavailableError as error:

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from skylens.clock import Clock
 from skylens.errors import DeletedError, ExpiredError, UnknownJobError
 from skylens.messages import encode
+from web_openstack.batch_answers import BatchAnswers
 from web_openstack.batches import Batches, Item, line
 from web_openstack.deleted import is_tombstone
 from web_openstack.jobs import Jobs, made_at
@@ -19,6 +20,7 @@ ORPHAN = 3600.0
 class Events:
     jobs: Jobs
     batches: Batches
+    answers: BatchAnswers
 
     def of(self, hook: Hook, place: Place) -> bytes | None:
         """The body; None while the image or batch is not finished.
@@ -55,8 +57,8 @@ class Events:
             if self.age(place) > ORPHAN:
                 raise
             return None
-        if not self.batches.is_finished(batch, place.tenant):
+        states = self.answers.states(batch, place.tenant)
+        if states is None:
             return None
-        found = self.batches.progress(batch, place.tenant)
-        data = {"id": found.id, "total": found.total, "done": found.done, "failed": found.failed}
+        data = {"id": batch.id, "total": len(batch.items), "done": states["done"], "failed": states["failed"]}
         return encode({"type": "batch.finished", "data": data})

@@ -21,7 +21,7 @@ def courier(deps: Deps, stack: contextlib.ExitStack, clock: Clock) -> Courier:
     s, rules = deps.settings, Rules.of(deps.settings)
     delivery = Delivery(
         hooks=deps.hooks,
-        events=Events(deps.jobs, Batches(deps.state, deps.jobs, s.max_batch)),
+        events=Events(deps.jobs, Batches(deps.state, deps.jobs, s.max_batch), deps.answers),
         secrets=signature.keys(s.webhook_secrets),
         rules=rules,
         send=Post(rules, clock, ssl.create_default_context()),

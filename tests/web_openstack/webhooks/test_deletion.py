@@ -31,7 +31,7 @@ def test_a_deletion_while_a_receiver_fails_ends_the_repeats(web):
 def test_a_deletion_that_broke_off_before_the_webhook_is_heard_of_by_its_tombstone(web, receiver):
     job = post(web).json["id"]
     answer(web)
-    web.inputs.script.fail("delete", aws_error("SlowDown", 503))
+    web.state.script.fail("delete", aws_error("SlowDown", 503))
     assert delete(web, job).status_code == 503
     assert len(pending(web)) == 1
     courier(web, receiver).turn()

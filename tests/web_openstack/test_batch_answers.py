@@ -1,0 +1,80 @@
+"""A batch's answers: some at a time, to so many readers; what cannot be had now comes later."""
+
+import json
+from contextlib import ExitStack
+
+import pytest
+from falcon.testing import create_environ
+from test_batches import post
+from web_tier import picture
+
+from skylens.fakes import aws_error
+from web_openstack.batch_answers import READERS, TOGETHER
+
+LINES = {"Accept": "application/x-ndjson"}
+MANY = 3 * TOGETHER
+
+
+@pytest.fixture
+def place(web):
+    """A batch of many images, all answered."""
+    answer = post(web, *[("f", f"{n}.png", picture(size=(n + 1, 1))) for n in range(MANY)])
+    for request in web.taken():
+        web.reply(request)
+    return answer.headers["Location"]
+
+
+def gets(web):
+    return [call for call in web.outputs.script.calls if call[0] == "get"]
+
+
+def read(web, place, headers):
+    """The answer as the server reads it: its status and its body, which is not begun."""
+    told = []
+    environ = create_environ(place, host="localhost", headers=headers, query_string="wait=0")
+    body = web.client.app(environ, lambda status, _: told.append(status))
+    return told[0], body
+
+
+@pytest.mark.parametrize("headers", [{}, LINES])
+def test_they_are_fetched_some_at_a_time_and_only_as_they_are_read(web, place, headers):
+    status, body = read(web, place, headers)
+    assert (status, gets(web)) == ("200 OK", [])
+    parts = iter(body)
+    text = next(parts)
+    assert len(gets(web)) == TOGETHER
+    text += b"".join(parts)
+    body.close()
+    jobs = [json.loads(line) for line in text.splitlines()] if headers else json.loads(text)["jobs"]
+    assert [job["status"] for job in jobs] == ["done"] * MANY
+    assert len(gets(web)) == MANY
+
+
+def test_what_cannot_be_had_now_is_still_worked_on(web, place):
+    web.outputs.script.fail("get", aws_error("SlowDown", 503))
+    seen = web.client.simulate_get(place).json
+    assert (seen["total"], seen["done"], seen["working"], seen["failed"]) == (MANY, MANY - TOGETHER, TOGETHER, 0)
+    assert web.client.simulate_get(place).json["done"] == MANY
+
+
+def test_a_listing_that_fails_is_told_as_that(web, place):
+    web.outputs.script.fail("keys", aws_error("SlowDown", 503))
+    assert web.client.simulate_get(place).status_code == 503
+
+
+def test_who_comes_after_too_many_is_told_when_to_come_again_and_another_tenant_is_not(web, place):
+    with ExitStack() as readers:
+        for _ in range(READERS):
+            readers.enter_context(web.deps.answers.reader("default"))
+        answer = web.client.simulate_get(place)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        readers.enter_context(web.deps.answers.reader("other"))
+    assert web.client.simulate_get(place).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, LINES])
+def test_a_reader_that_never_begins_is_one_no_more_once_it_is_closed(web, place, headers):
+    for _ in range(READERS + 1):
+        status, body = read(web, place, headers)
+        assert status == "200 OK"
+        body.close()

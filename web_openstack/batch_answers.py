@@ -1,0 +1,93 @@
+"""What came of a batch: its jobs' answers, fetched and told some at a time, so that no batch fills the memory."""
+
+import threading
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from itertools import takewhile
+from typing import TypeVar
+
+from skylens.aws_errors import AWS_ERRORS
+from skylens.errors import SkylensError, UnavailableError
+from skylens.messages import Reply
+from web_openstack.batches import Batch, Item, line
+from web_openstack.jobs import Jobs, unavailable
+from web_openstack.slots import Slots
+
+T = TypeVar("T")
+TOGETHER = 8
+"""Answers of one batch fetched at once, and told at once."""
+FETCHING = 4
+"""Batches whose answers are fetched at once: half of the threads that call AWS are for others."""
+READERS = 128
+"""Requests for batches answered at once. Each holds its batch's record, and a MiB at most that its client has not read:
+the server makes no more before it has."""
+
+
+class BatchAnswers:
+    """Shared by all request threads; it owns none."""
+
+    def __init__(self, jobs: Jobs) -> None:
+        self._jobs, self._readers = jobs, Slots(READERS)
+        self._fetching = threading.Semaphore(FETCHING)
+
+    @contextmanager
+    def reader(self, tenant: str) -> Iterator[None]:
+        """Be one of the readers, to whom tenants have a share each. Raises UnavailableError when there are too many."""
+        if not self._readers.take(tenant):
+            raise UnavailableError("too many ask for batches at once", retry_after=2, reason="overload")
+        try:
+            yield
+        finally:
+            self._readers.give_back(tenant)
+
+    def answered(self, wanted: Collection[str], tenant: str) -> list[str]:
+        """Which of the jobs have an answer. Raises UnavailableError.
+
+        Ids are time-ordered: a batch's answers lie in one stretch of the bucket's listing, 1,000 to a call.
+        """
+        if not wanted:
+            return []
+        prefix, last = f"{tenant}/", f"{tenant}/{max(wanted)}.json"
+        try:
+            stretch = takewhile(lambda key: key <= last, self._jobs.outputs.keys(prefix, prefix + min(wanted)))
+            return [job for key in stretch if (job := key.removeprefix(prefix).removesuffix(".json")) in wanted]
+        except AWS_ERRORS as error:
+            raise unavailable(error) from error
+
+    def replies(self, jobs: Sequence[str], tenant: str) -> list[Reply]:
+        """Their answers, of ``TOGETHER`` jobs at most; what cannot be had now is left out, for it is there later."""
+        if not jobs:
+            return []
+        with self._fetching:
+            try:
+                return [reply for reply in self._jobs.look_many(jobs, tenant) if reply is not None]
+            except SkylensError:  # it is in the log
+                return []
+
+    def told(self, batch: Batch, tenant: str) -> Iterator[list[tuple[Item, Reply | None]]]:
+        """Its items in order, some at a time, each with its answer. The listing is made at once.
+
+        Raises UnavailableError.
+        """
+        answered = set(self.answered({item.id for item in batch.items if item.id}, tenant))
+        return self._told(batch, tenant, answered)
+
+    def _told(self, batch: Batch, tenant: str, answered: set[str]) -> Iterator[list[tuple[Item, Reply | None]]]:
+        for some in chunks(batch.items):
+            replies = self.replies([item.id for item in some if item.id in answered], tenant)
+            known = {reply.id: reply for reply in replies}
+            yield [(item, known.get(item.id)) for item in some]
+
+    def states(self, batch: Batch, tenant: str) -> Counter[str] | None:
+        """How many of its items are ``done`` and ``failed``; None while some are neither. Raises UnavailableError."""
+        wanted = {item.id for item in batch.items if item.id}
+        if len(self.answered(wanted, tenant)) < len(wanted):
+            return None
+        found = Counter(str(line(*one)["status"]) for some in self._told(batch, tenant, wanted) for one in some)
+        return None if found["working"] else found
+
+
+def chunks(some: Sequence[T]) -> Iterator[Sequence[T]]:
+    """As many at a time as are fetched at once."""
+    return (some[at : at + TOGETHER] for at in range(0, len(some), TOGETHER))
