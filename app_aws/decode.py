@@ -5,6 +5,7 @@ a plain sentence.
 """
 
 import io
+import warnings
 from typing import Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app_aws.manifest import Input
-from skylens import scans
-from skylens.errors import TooLargeError, UndecodableImageError
+from skylens import parts, scans
+from skylens.errors import SkylensError, TooLargeError, UndecodableImageError
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 _ORIENTATION = 0x0112
@@ -27,6 +28,8 @@ _TURNS = {
     8: Image.Transpose.ROTATE_90,
 }
 """EXIF orientation -> what makes the picture upright."""
+_EXIF = 2**20
+"""Bytes of the largest EXIF block that is read, as many as a JPEG may hold: one value of 16 MiB takes six seconds."""
 _ONES = (1.0, 1.0, 1.0)
 _SIDEWAYS = 5
 """Orientations from here on swap width and height."""
@@ -35,20 +38,23 @@ _GAP, _LEAST = 4, 256
 least so many: nearer to the final size the best label may change, and below that there is little time to save."""
 
 Image.MAX_IMAGE_PIXELS = None  # Pillow's limit warns through a global; ``max_pixels`` is ours and is an error
+warnings.filterwarnings("ignore", module=r"PIL\.")  # each of 65,000 wrong tags in one EXIF block has a warning
 
 
 def pixels(data: bytes, wanted: Input, max_pixels: int) -> NDArray[np.uint8]:
     """The picture, upright, on white, as RGB: ``height`` x ``width`` x 3, 0-255.
 
-    Raises UndecodableImageError, also for a JPEG of endless scans, and TooLargeError above ``max_pixels``.
+    Raises UndecodableImageError, also for what costs Pillow too much: endless parts, or a JPEG's endless scans; and
+    TooLargeError above ``max_pixels``.
     """
-    if data.startswith(b"\xff\xd8"):
-        scans.check(data)
     try:
+        parts.check(data)
+        if data.startswith(parts.JPEG):
+            scans.check(data)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image, max_pixels)
             return np.asarray(_fit(image, wanted))
-    except (TooLargeError, MemoryError):
+    except (SkylensError, MemoryError):
         raise
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
         raise UndecodableImageError("The image is damaged, or is not a PNG, JPEG or WebP picture") from error
@@ -93,7 +99,15 @@ def _fit(image: Image.Image, wanted: Input) -> Image.Image:
 
 
 def _orientation(image: Image.Image) -> int:
-    """EXIF's orientation, 1-8; 1 (upright) when there is none or its block is damaged, as the picture may be whole."""
+    """EXIF's orientation, 1-8; 1 (upright) when there is none.
+
+    So it is when its block is damaged, or larger than any camera's: the picture may be whole.
+    """
+    if image.format == "PNG":
+        image.load()  # the block may stand behind the pixels
+    block = image.info.get("exif") or image.info.get("Raw profile type exif") or b""
+    if len(block) > _EXIF:
+        return 1
     try:
         found = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # noqa: BLE001 - the EXIF parser raises a dozen unrelated types on damaged data

@@ -4,26 +4,16 @@ The door must refuse what no worker should touch, without decoding a pixel or al
 chunks of PNG (W3C PNG 3), the segments of JPEG (ITU-T T.81 annex B) and the RIFF chunks of WebP (RFC 9649).
 """
 
-import re
 import struct
-from collections.abc import Iterator
 from typing import NamedTuple
 
-from skylens import scans
+from skylens import parts, scans
 from skylens.errors import SkylensError, TooLargeError, UndecodableImageError, UnsupportedImageError
 
 PNG, JPEG, WEBP = "image/png", "image/jpeg", "image/webp"
 KINDS = (PNG, JPEG, WEBP)
 
-_PNG_MAGIC = b"\x89PNG\r\n\x1a\n"
-_JPEG_SIZES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Start-of-frame markers; the three left out are Huffman tables, a reserved one and arithmetic conditioning."""
-_JPEG_BARE = {0x01, *range(0xD0, 0xD8)}
-_START_OF_SCAN, _END_OF_IMAGE = 0xDA, b"\xff\xd9"
-_FILL = re.compile(rb"\xff*(?=\xff)")
-"""Bytes that may stand before a marker, which begins with one."""
-PARTS = 10_000
-"""Most chunks of a PNG, or segments of a JPEG's header; encoders write a hundred of the large images that are taken."""
+_END_OF_IMAGE = b"\xff\xd9"
 
 
 class Header(NamedTuple):
@@ -37,8 +27,8 @@ class Header(NamedTuple):
 def check(data: bytes, max_pixels: int) -> Header:
     """The header of a whole, acceptable image.
 
-    Raises UnsupportedImageError (not PNG, JPEG or WebP), UndecodableImageError (damaged, cut short, or a JPEG of too
-    many scans), TooLargeError (more than ``max_pixels`` pixels).
+    Raises UnsupportedImageError (not PNG, JPEG or WebP), UndecodableImageError (damaged, cut short, of too many parts,
+    or a JPEG of too many scans), TooLargeError (more than ``max_pixels`` pixels).
     """
     try:
         header = _read(data)
@@ -70,9 +60,9 @@ def _bounded(header: Header, max_pixels: int) -> Header:
 
 
 def _read(data: bytes) -> Header:
-    if data.startswith(_PNG_MAGIC):
+    if data.startswith(parts.PNG):
         return _png(data)
-    if data.startswith(b"\xff\xd8\xff"):
+    if data.startswith(parts.JPEG):
         return _jpeg(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _webp(data, len(data))
@@ -80,10 +70,12 @@ def _read(data: bytes) -> Header:
 
 
 def _peek(start: bytes, size: int) -> Header:
-    if start.startswith(_PNG_MAGIC):
-        return _ihdr(start)
-    if start.startswith(b"\xff\xd8\xff"):
-        frames = (_frame(start, position) for marker, position in _segments(start) if marker in _JPEG_SIZES)
+    if start.startswith(parts.PNG):
+        header = _ihdr(start)
+        parts.check(start)
+        return header
+    if start.startswith(parts.JPEG):
+        frames = (_frame(start, position) for marker, position in parts.segments(start) if marker in parts.FRAMES)
         return _framed(next(frames, None))
     if start[:4] == b"RIFF" and start[8:12] == b"WEBP":
         return _webp(start, size)
@@ -93,7 +85,7 @@ def _peek(start: bytes, size: int) -> Header:
 def _unsupported(data: bytes) -> SkylensError:
     if not data:
         return UnsupportedImageError("the image is empty: 0 bytes")
-    if len(data) < 12 and (_PNG_MAGIC.startswith(data[:8]) or data[:3] == b"\xff\xd8\xff" or data[:4] == b"RIFF"):  # noqa: PLR2004 - the longest signature
+    if len(data) < 12 and (parts.PNG.startswith(data[:8]) or data[:3] == parts.JPEG or data[:4] == b"RIFF"):  # noqa: PLR2004 - the longest signature
         return UndecodableImageError("the image ends inside its header")
     return UnsupportedImageError("the bytes are not a PNG, JPEG or WebP image")
 
@@ -107,40 +99,12 @@ def _ihdr(data: bytes) -> Header:
 
 def _png(data: bytes) -> Header:
     header = _ihdr(data)
-    position, pixels = 8, False
-    for _ in range(PARTS):
-        if position + 12 > len(data):
-            raise UndecodableImageError("the PNG is cut short: its IEND chunk is missing")
-        length, name = struct.unpack_from(">I4s", data, position)
-        position += 12 + length
-        if name == b"IDAT":
-            pixels = True
-        if name == b"IEND":
-            break
-    else:
-        raise UndecodableImageError(f"the PNG has more than {PARTS:,} chunks; save it again")
-    if not pixels:
+    names = set(parts.chunks(data))
+    if b"IEND" not in names:
+        raise UndecodableImageError("the PNG is cut short: its IEND chunk is missing")
+    if b"IDAT" not in names:
         raise UndecodableImageError("the PNG has no pixels: its IDAT chunk is missing")
     return header
-
-
-def _segments(data: bytes) -> Iterator[tuple[int, int]]:
-    """Marker and position, just past the marker, of each segment up to the pixels."""
-    position = 2
-    for _ in range(PARTS):
-        if fill := _FILL.match(data, position):
-            position = fill.end()
-        lead, marker = data[position], data[position + 1]
-        if lead != 0xFF:  # noqa: PLR2004 - every marker's first byte
-            raise UndecodableImageError(f"the JPEG is damaged at byte {position}")
-        position += 2
-        if marker not in _JPEG_BARE:
-            yield marker, position
-            (length,) = struct.unpack_from(">H", data, position)
-            position += length
-        if marker == _START_OF_SCAN:
-            return
-    raise UndecodableImageError(f"the JPEG has more than {PARTS:,} segments before its pixels; save it again")
 
 
 def _frame(data: bytes, position: int) -> Header:
@@ -150,8 +114,8 @@ def _frame(data: bytes, position: int) -> Header:
 
 def _jpeg(data: bytes) -> Header:
     size, pixels = None, 0
-    for marker, position in _segments(data):
-        if marker in _JPEG_SIZES:
+    for marker, position in parts.segments(data):
+        if marker in parts.FRAMES:
             size = _frame(data, position)
         pixels = position
     header = _framed(size)

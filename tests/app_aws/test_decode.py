@@ -1,13 +1,17 @@
 """Whatever bytes a client sends, it gets upright pixels on white or a sentence it can read."""
 
 import contextlib
+import os
 import struct
+import subprocess
+import sys
 import zlib
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from many_parts import EXIF_BLOCK, REFUSED, TAKEN, bare, chunk, png
 from pictures import ORIENTATION, encoded, fitting, gradient
 from PIL import Image
 
@@ -197,6 +201,46 @@ def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_opened(monkeypatch):
     monkeypatch.setattr(Image, "open", pytest.fail)
     with pytest.raises(UndecodableImageError, match="more than 100 scans"):
         fitted(most[:-2] + empty + most[-2:])
+
+
+@pytest.mark.parametrize(("data", "said"), [pytest.param(*rest, id=name) for name, *rest in REFUSED])
+def test_an_image_of_too_many_costly_parts_is_refused_before_it_is_opened(data, said, monkeypatch):
+    monkeypatch.setattr(Image, "open", pytest.fail)
+    with pytest.raises(UndecodableImageError, match=said):
+        fitted(data)
+
+
+@pytest.mark.parametrize(("name", "data"), [pytest.param(*one, id=one[0]) for one in TAKEN])
+def test_what_cameras_and_programs_add_changes_no_picture(name, data):
+    assert far(fitted(data), fitted(bare(name))) == 0
+
+
+def large_exif(size):
+    """A right block that says upside down, with ``size`` bytes behind its directory."""
+    return b"II*\0\x08\0\0\0" + struct.pack("<HHHLHHL", 1, ORIENTATION, 3, 1, 3, 0, 0) + bytes(size)
+
+
+@pytest.mark.parametrize("place", [33, -12])
+def test_an_exif_block_larger_than_any_cameras_is_not_read(place, monkeypatch):
+    upright, turned = fitted(png()), fitted(png(chunk(b"eXIf", large_exif(2**20 - 32)), place=place))
+    assert far(turned, upright[::-1, ::-1]) == 0
+    monkeypatch.setattr(Image.Exif, "load", lambda *_: pytest.fail("read"))
+    assert far(fitted(png(chunk(b"eXIf", large_exif(2**20)), place=place)), upright) == 0
+    profile = b"Raw profile type exif\0\n\n\n" + large_exif(2**20).hex().encode()
+    assert far(fitted(png(chunk(b"tEXt", profile), place=place)), upright) == 0
+
+
+def test_what_pillow_thinks_of_an_image_fills_no_log(tmp_path, monkeypatch):
+    wrong = b"".join(struct.pack("<HHLL", tag, 7, 2**30, 8) for tag in range(1, 1000))
+    (tmp_path / "one.png").write_bytes(png(chunk(b"eXIf", EXIF_BLOCK[:8] + struct.pack("<H", 999) + wrong + bytes(4))))
+    code = (
+        "import sys; from pictures import fitting; from app_aws.decode import pixels;"
+        "print(pixels(open(sys.argv[1], 'rb').read(), fitting(), 1000).shape)"
+    )
+    command = [sys.executable, "-c", code, tmp_path / "one.png"]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert (ran.stdout, ran.stderr) == ("(32, 32, 3)\n", "")
 
 
 def test_the_pixel_limit_is_exact():

@@ -8,6 +8,7 @@ import zlib
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from many_parts import REFUSED, TAKEN
 from PIL import Image as Picture
 from web_tier import picture
 
@@ -63,9 +64,33 @@ def test_a_png_of_endless_chunks_is_refused_and_one_of_many_is_not():
 
 def test_a_jpeg_of_endless_segments_is_refused_and_bytes_that_fill_cost_nothing():
     whole = picture("JPEG", (40, 30))
-    assert header.check(whole[:2] + b"\xff" * 20_000_000 + whole[2:], MANY)[1:] == (40, 30)
+    assert header.check(whole[:2] + b"\xff" * 65_000 + whole[2:], MANY)[1:] == (40, 30)
+    with pytest.raises(UndecodableImageError, match="65,536 bytes between"):
+        header.check(whole[:2] + b"\xff" * 20_000_000 + whole[2:], MANY)
     with pytest.raises(UndecodableImageError, match="10,000 segments"):
         header.check(whole[:2] + b"\xff\xe0\0\2" * 10_000 + whole[2:], MANY)
+
+
+@pytest.mark.parametrize(("data", "said"), [pytest.param(*rest, id=name) for name, *rest in REFUSED])
+def test_an_image_of_too_many_costly_parts_is_refused(data, said):
+    with pytest.raises(UndecodableImageError, match=said):
+        header.check(data, MANY)
+
+
+EARLY = [(name, *rest) for name, *rest in REFUSED if name != "frames"]
+"""What stands before the size, or in a PNG behind it."""
+
+
+@pytest.mark.parametrize(("data", "said"), [pytest.param(*rest, id=name) for name, *rest in EARLY])
+def test_so_it_is_by_its_first_bytes(data, said):
+    with pytest.raises(UndecodableImageError, match=said):
+        header.peek(data[:-12], len(data), MANY)
+
+
+@pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in TAKEN])
+def test_what_cameras_and_programs_add_to_an_image_is_taken(data):
+    assert header.check(data, MANY)[1:] == (24, 16)
+    assert header.peek(data, len(data), MANY)[1:] == (24, 16)
 
 
 def test_a_jpeg_whose_header_is_far_behind_is_refused_by_its_first_bytes():
