@@ -1,9 +1,8 @@
 """What came of a batch: its jobs' answers, fetched and told some at a time, so that no batch fills the memory."""
 
-import threading
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from itertools import takewhile
 from typing import TypeVar
 
@@ -11,6 +10,7 @@ from skylens.aws_errors import AWS_ERRORS
 from skylens.errors import SkylensError, UnavailableError
 from skylens.messages import Reply
 from web_openstack.batches import Batch, Item, line
+from web_openstack.berths import Berths
 from web_openstack.jobs import Jobs, unavailable
 from web_openstack.slots import Slots
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 TOGETHER = 8
 """Answers of one batch fetched at once, and told at once."""
 FETCHING = 4
-"""Batches whose answers are fetched at once: half of the threads that call AWS are for others."""
+"""Batches whose answers are fetched at once, of tenants in turn: half of the threads that call AWS are for others."""
 READERS = 128
 """Requests for batches answered at once. Each holds its batch's record, and a MiB at most that its client has not read:
 the server makes no more before it has."""
@@ -29,7 +29,7 @@ class BatchAnswers:
 
     def __init__(self, jobs: Jobs) -> None:
         self._jobs, self._readers = jobs, Slots(READERS)
-        self._fetching = threading.Semaphore(FETCHING)
+        self._fetching = Berths(FETCHING)
 
     @contextmanager
     def reader(self, tenant: str) -> Iterator[None]:
@@ -57,13 +57,14 @@ class BatchAnswers:
 
     def replies(self, jobs: Sequence[str], tenant: str) -> list[Reply]:
         """Their answers, of ``TOGETHER`` jobs at most; what cannot be had now is left out, for it is there later."""
+        found: list[Reply] = []
         if not jobs:
-            return []
-        with self._fetching:
-            try:
-                return [reply for reply in self._jobs.look_many(jobs, tenant) if reply is not None]
-            except SkylensError:  # it is in the log
-                return []
+            return found
+        with self._fetching.hold(tenant):
+            for look in [self._jobs.begin_look(job, tenant) for job in jobs]:
+                with suppress(SkylensError):  # it is in the log
+                    found += filter(None, [look()])
+        return found
 
     def told(self, batch: Batch, tenant: str) -> Iterator[list[tuple[Item, Reply | None]]]:
         """Its items in order, some at a time, each with its answer. The listing is made at once.

@@ -2,10 +2,11 @@
 
 import hashlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
 import msgspec
@@ -209,12 +210,11 @@ class Jobs:
 
         Raises ExpiredError past retention, and UnavailableError.
         """
-        return self.look_many([job], tenant)[0]
+        return self.begin_look(job, tenant)()
 
-    def look_many(self, jobs: Sequence[str], tenant: str) -> list[Reply | None]:
-        """``look`` for several jobs at once."""
-        asked = [self.calls.submit(self.outputs.get, f"{tenant}/{job}.json") for job in jobs]
-        return [self._seen(job, one) for job, one in zip(jobs, asked, strict=True)]
+    def begin_look(self, job: str, tenant: str) -> Callable[[], Reply | None]:
+        """Begin to ``look``. What is returned waits for the answer, and raises what ``look`` raises."""
+        return partial(self._seen, job, self.calls.submit(self.outputs.get, f"{tenant}/{job}.json"))
 
     def _seen(self, job: str, asked: "Future[Object | None]") -> Reply | None:
         try:

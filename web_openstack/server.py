@@ -93,15 +93,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return urlsplit(f"http://{host}:{self.effective_port}").geturl()
 
     def maintenance(self, now: float) -> None:
-        """Close connections that are idle, as waitress does, and those that dribble; end waits for room."""
+        """Close connections that are idle, as waitress does, and those that dribble; end waits for room.
+
+        They are closed here and now: one whose client takes nothing never becomes writable, where waitress would.
+        """
         super().maintenance(now)
         if self.room:
             self.room.end_waits()
-        for channel in self.active_channels.values():
-            if channel.is_too_slow(now):
-                channel.will_close = True
-            if channel.will_close:
-                self._connections.touch(channel)
+        for channel in list(self.active_channels.values()):
+            if channel.will_close or channel.is_too_slow(now):
+                channel.handle_close()
 
     def pull_trigger(self) -> None:
         """Wake the main loop; for a thread that serves a channel, only if that waits for something else by now."""

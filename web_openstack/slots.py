@@ -14,6 +14,10 @@ def places(slots: int) -> int:
     return slots + slots // SPARE
 
 
+LAST = 3
+"""Of the places beyond what anybody may fill, one in so many is for tenants that have none at all."""
+
+
 class Slots:
     """Shared by all request threads; a slot is taken and given back under one lock, and nobody waits for one."""
 
@@ -24,9 +28,10 @@ class Slots:
     def take(self, tenant: str, share: float = 1.0) -> bool:
         """Whether there was one. ``share``: how much of them this request may fill up."""
         with self._lock:
-            own = self._taken[tenant]
+            own, room, most = self._taken[tenant], max(1.0, share * self._slots), places(self._slots)
             standing = Standing(own, self._all, len(self._taken) + (not own))
-            if self._all >= places(self._slots) or not may_enter(standing, max(1.0, share * self._slots)):
+            kept = int(most - room) // LAST if own and self._all + 1 > room else 0
+            if self._all >= most - kept or not may_enter(standing, room):
                 return False
             self._taken[tenant] += 1
             self._all += 1

@@ -96,7 +96,7 @@ class AsgFleet:
         self._checked = now
         self._why = self._group.refusal(self._asked)
         if self._why:
-            seconds = self._refusals.add(now)
+            seconds, self._asked = self._refusals.add(now), self._clock.now()  # each failure counts once
             self._log.warning("fleet.capacity", asked=view.coming, seconds=seconds, detail=self._why)
 
     def no_capacity(self) -> float:

@@ -61,6 +61,14 @@ def test_a_tenant_alone_takes_every_slot_and_another_still_finds_one():
     assert slots.take("greedy")
 
 
+def test_two_tenants_together_leave_some_for_a_third():
+    slots = Slots(128)
+    assert sum(slots.take("first") for _ in range(200)) == 128
+    assert sum(slots.take("second") for _ in range(200)) == 11
+    assert [slots.take("third") for _ in range(3)] == [True, False, False]
+    assert slots.take("fourth")
+
+
 def test_a_request_that_may_fill_but_a_part_leaves_the_rest():
     slots = Slots(8)
     assert [slots.take("t", 0.75) for _ in range(7)] == [True] * 6 + [False]

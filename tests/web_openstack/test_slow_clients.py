@@ -5,6 +5,7 @@ import threading
 from contextlib import suppress
 
 import pytest
+from test_batches import post
 from test_server import ask, until
 from web_tier import picture
 
@@ -131,6 +132,50 @@ def test_clients_that_read_a_little_now_and_then_lose_their_places(web, serve):
     until(all_are_cut)
     for link in links:
         link.close()
+
+
+@pytest.fixture
+def deaf(serve):
+    """Starts a server, and clients that send what they are given and take no answer, ever."""
+    links = []
+
+    def start(web, sent):
+        made, _ = serve(web)
+        made.adj.socket_options = [(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)]
+        made.adj.outbuf_high_watermark = 4096
+        for _ in range(4):
+            link = socket.socket()
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            link.connect(("127.0.0.1", int(made.effective_port)))
+            link.sendall(sent)
+            links.append(link)
+        until(lambda: sum(bool(one.total_outbufs_len) for one in made.active_channels.values()) == len(links))
+        return made
+
+    yield start
+    for link in links:
+        link.close()
+
+
+def test_clients_that_take_nothing_at_all_lose_their_places(web, deaf):
+    made = deaf(web, b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
+    hasty(made)
+    until(lambda: not made.active_channels)
+    assert ask(made, "GET", "/healthz")[0] == 200
+
+
+@pytest.mark.parametrize("kind", ["application/json", "application/x-ndjson"])
+def test_who_takes_no_answer_of_a_batch_gives_its_places_back(make_web, deaf, kind):
+    web = make_web(max_waits=4)
+    answer = post(web, *[("f", f"{n:0200}.png", picture()) for n in range(200)])
+    for request in web.taken():
+        web.reply(request)
+    place = answer.headers["Location"]
+    made = deaf(web, f"GET {place}?wait=60 HTTP/1.1\r\nHost: localhost\r\nAccept: {kind}\r\n\r\n".encode())
+    assert web.deps.answers._readers._all == 4
+    hasty(made)
+    until(lambda: not made.active_channels and not web.deps.answers._readers._all)
+    assert not web.deps.admission._slots._all
 
 
 def test_time_is_paid_for_with_bytes():
