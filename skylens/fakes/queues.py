@@ -31,7 +31,7 @@ class FakeQueue:
     clock: Clock = field(default_factory=Clock)
     visibility: float = 30.0
     dead: "FakeQueue | None" = None
-    max_receives: int = 3
+    max_receives: int = 5
     script: Script = field(default_factory=Script)
     messages: dict[int, _Message] = field(default_factory=dict)
     url: str = ""

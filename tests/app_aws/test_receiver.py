@@ -220,10 +220,10 @@ def test_any_aws_trouble_late_in_its_life_queues_an_image_anew(setting, error, r
     assert [message.receives for message in one.queue.messages.values()] == ([] if copies else [receives])
 
 
-def test_an_image_survives_an_outage_longer_than_its_three_receives(setting):
+def test_an_image_survives_an_outage_longer_than_its_receives(setting):
     one = setting(slots=1)
     one.queue.dead, one.queue.visibility = FakeQueue(), 0.05
-    outage = iter(range(4))
+    one.queue.max_receives, outage = 3, iter(range(4))
     real = one.handle
 
     def handle(received, worked):

@@ -192,7 +192,7 @@ def test_a_newer_minor_version_is_read(bench):
 
 def test_an_image_that_breaks_the_model_ends_in_the_dead_letter_queue(bench):
     bench.ask(b"bug")
-    for _ in range(3):
+    for _ in range(bench.requests.max_receives):
         with pytest.raises(RuntimeError, match="the model broke"):
             deliver(bench)
         bench.time.sleep(31)

@@ -51,7 +51,7 @@ def test_its_client_is_told_the_same_at_every_node_and_for_ever(world, settling)
     die_once_answered(world)
     run(world, "replies", 0)
     run(world, "get", 0, post)
-    for _ in range(2):
+    for _ in range(world.requests.max_receives - 1):
         die_with_it(world)
         run(world, "unstored", 0)
     world.sleep(VISIBILITY + 1)

@@ -118,7 +118,7 @@ def test_resources_are_those_of_production_and_made_only_once(cloud):
     assert made["VisibilityTimeout"] == "10"
     redrive = json.loads(made["RedrivePolicy"])
     assert (str(redrive["maxReceiveCount"]), redrive["deadLetterTargetArn"].rpartition(":")[2]) == (
-        "3",
+        "5",
         "local-requests-dead",
     )
     (version,) = cloud.ec2.describe_launch_template_versions(**TEMPLATE)["LaunchTemplateVersions"]

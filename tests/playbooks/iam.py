@@ -34,6 +34,7 @@ CONDITIONS = {
     "ArnLike": _any,
     "Bool": lambda wanted, found: found == wanted,
     "Null": lambda wanted, found: (found is None) is (wanted == "true"),
+    "NumericLessThanEqualsIfExists": lambda wanted, found: found is None or float(found) <= float(wanted),
 }
 
 
@@ -150,6 +151,23 @@ def _group(action):
     ]
 
 
+GROUP_KEYS = {
+    "MaxSize": "autoscaling:MaxSize",
+    "MinSize": "autoscaling:MinSize",
+    "LaunchConfigurationName": "autoscaling:LaunchConfigurationName",
+    "LaunchTemplate": "autoscaling:LaunchTemplateVersionSpecified",
+    "MixedInstancesPolicy": "autoscaling:InstanceTypes",
+    "VPCZoneIdentifier": "autoscaling:VPCZoneIdentifiers",
+    "CapacityReservationSpecification": "autoscaling:CapacityReservationIds",
+}
+"""Of a parameter of UpdateAutoScalingGroup, the condition key that it fills."""
+
+
+def _update_group(call, tags):
+    (asked,) = _group("autoscaling:UpdateAutoScalingGroup")(call, tags)
+    return [asked._replace(context={key: call[name] for name, key in GROUP_KEYS.items() if name in call})]
+
+
 def _publish(call, tags):
     return [Asked("cloudwatch:PutMetricData", "*", {"cloudwatch:namespace": call["Namespace"]})]
 
@@ -180,7 +198,7 @@ CALLS = {
     "DescribeAutoScalingGroups": _everything("autoscaling:DescribeAutoScalingGroups"),
     "DescribeScalingActivities": _everything("autoscaling:DescribeScalingActivities"),
     "SetDesiredCapacity": _group("autoscaling:SetDesiredCapacity"),
-    "UpdateAutoScalingGroup": _group("autoscaling:UpdateAutoScalingGroup"),
+    "UpdateAutoScalingGroup": _update_group,
     "TerminateInstanceInAutoScalingGroup": _group("autoscaling:TerminateInstanceInAutoScalingGroup"),
     "CompleteLifecycleAction": _group("autoscaling:CompleteLifecycleAction"),
     "PutMetricData": _publish,

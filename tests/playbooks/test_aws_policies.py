@@ -7,6 +7,7 @@ from pathlib import Path
 import botocore
 import pytest
 from iam import ACCOUNT, CALLS, OWNED, PLACE, Asked, allows, ec2, questions, s3, sqs
+from moto.iam.policy_validation import IAMPolicyDocumentValidator
 from rendered import render
 
 OURS = {"skylens:deployment": "skylens"}
@@ -67,6 +68,7 @@ TAGGED = {
 LAUNCH = {**TEMPLATE, **TAGGED, "InstanceType": "c7i.large"}
 MEMBER = {"InstanceId": "i-1"}
 GROUP = {"AutoScalingGroupName": "skylens-workers"}
+LIMIT = {**GROUP, "MaxSize": 20, "DesiredCapacity": 3}
 SCALER = [
     *at("state/lease/autoscaler", "GetObject", "PutObject"),
     *at("state/learned/autoscaler", "GetObject", "PutObject"),
@@ -123,7 +125,7 @@ NEEDS = {
     "spot": [*EC2, ("RunInstances", {**LAUNCH, "InstanceMarketOptions": {"MarketType": "spot"}})],
     "cpu": [*EC2, ("GetMetricData", {})],
     "asg": [*IN_GROUP, ("SetDesiredCapacity", GROUP)],
-    "alarms": [*IN_GROUP, ("UpdateAutoScalingGroup", GROUP), ("PutMetricData", {"Namespace": "Skylens"})],
+    "alarms": [*IN_GROUP, ("UpdateAutoScalingGroup", LIMIT), ("PutMetricData", {"Namespace": "Skylens"})],
 }
 LOGS = Asked("logs:PutLogEvents", f"arn:aws:logs:{PLACE}:{ACCOUNT}:log-group:/skylens/skylens:log-stream:i-1", OWNED)
 ALL = [call for calls in NEEDS.values() for call in calls]
@@ -228,6 +230,33 @@ def test_the_autoscaler_launches_nothing_but_what_it_was_made_for(policies, wron
     assert not all(allows(policies["ec2"], asked) for asked in questions("RunInstances", wrong, OURS))
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"MaxSize": 21},
+        {"MinSize": 20},
+        {"LaunchConfigurationName": "another"},
+        {"LaunchTemplate": {"LaunchTemplateName": "another"}},
+        {"MixedInstancesPolicy": {"LaunchTemplate": {"Overrides": [{"InstanceType": "p5.48xlarge"}]}}},
+        {"VPCZoneIdentifier": "subnet-2"},
+        {"CapacityReservationSpecification": {"CapacityReservationTarget": {"CapacityReservationIds": ["cr-1"]}}},
+    ],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_the_autoscaler_changes_of_its_group_no_more_than_its_size(policies, wrong):
+    (asked,) = questions("UpdateAutoScalingGroup", {**LIMIT, **wrong}, OURS)
+    assert not allows(policies["alarms"], asked)
+
+
+@pytest.mark.parametrize(("present", "most"), [(0, 20), (20, 20), (35, 35)])
+def test_a_group_larger_than_the_maximum_may_be_brought_down_step_by_step(tmp_path, present, most):
+    groups = {"results": [{"max_size": present}]}
+    policy = rendered(tmp_path, "alarms", aws_access_groups=groups)["scaler"]
+    for size in (most, most + 1):
+        (asked,) = questions("UpdateAutoScalingGroup", {**LIMIT, "MaxSize": size}, OURS)
+        assert allows(policy, asked) is (size == most)
+
+
 def test_a_worker_may_not_write_an_outcome_in_the_place_of_another(policies):
     assert not allows(policies["worker"], Asked("s3:PutObject", s3("skylens-output/default/1.json"), OWNED))
 
@@ -275,6 +304,12 @@ def test_each_policy_fits_into_iam(policies):
         assert len(json.dumps(policy, separators=(",", ":"))) < 6144, who
         names = [statement["Sid"] for statement in policy["Statement"]]
         assert len(set(names)) == len(names), who
+
+
+def test_each_policy_is_one_that_iam_takes(policies):
+    """As moto knows IAM's grammar."""
+    for policy in policies.values():
+        IAMPolicyDocumentValidator(json.dumps(policy)).validate()
 
 
 def operations(source):

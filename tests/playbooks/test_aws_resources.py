@@ -9,8 +9,10 @@ from aws_emulators import Deployment, emulated
 from botocore.exceptions import ClientError
 from cfnlint import api as cfnlint
 from cryptography import x509
+from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.serialization import load_pem_private_key
+from cryptography.hazmat.primitives.serialization import Encoding, load_pem_private_key
+from cryptography.x509.oid import NameOID
 from playbook import PLAYBOOKS
 
 pytestmark = pytest.mark.nightly
@@ -116,10 +118,10 @@ def test_a_queue_is_encrypted_and_refuses_what_comes_without_tls(made, queue):
     assert statement["Resource"] == found["QueueArn"]
 
 
-def test_requests_go_to_the_dead_letters_after_three_receives_and_nothing_else_does(made):
+def test_requests_go_to_the_dead_letters_after_five_receives_and_nothing_else_does(made):
     requests, dead, events = (attributes(made, f"alpha-{name}") for name in ("requests", "requests-dead", "events"))
     redrive = json.loads(requests["RedrivePolicy"])
-    assert (redrive["deadLetterTargetArn"], int(redrive["maxReceiveCount"])) == (dead["QueueArn"], 3)
+    assert (redrive["deadLetterTargetArn"], int(redrive["maxReceiveCount"])) == (dead["QueueArn"], 5)
     allowed = json.loads(dead["RedriveAllowPolicy"])
     assert allowed == {"redrivePermission": "byQueue", "sourceQueueArns": [requests["QueueArn"]]}
     for other in (requests, events):
@@ -165,12 +167,21 @@ def test_only_the_holder_of_the_tiers_certificate_takes_its_role(made, tier):
     assert statement["Principal"] == {"Service": "rolesanywhere.amazonaws.com"}
     assert statement["Action"] == ["sts:AssumeRole", "sts:TagSession", "sts:SetSourceIdentity"]
     assert statement["Condition"] == {
-        "StringEquals": {"aws:PrincipalTag/x509Subject/CN": f"alpha-{tier}"},
+        "StringEquals": {
+            "aws:PrincipalTag/x509Subject/CN": f"alpha-{tier}",
+            "aws:PrincipalTag/x509Subject/OU": generation(made, tier),
+        },
         "ArnEquals": {"aws:SourceArn": anywhere(made)["trust_anchor_arn"]},
     }
     assert ":trust-anchor/" in anywhere(made)["trust_anchor_arn"]
     assert anywhere(made)["profiles"][tier]["role_arn"].endswith(f":role/alpha-{tier}")
     assert ":profile/" in anywhere(made)["profiles"][tier]["profile_arn"]
+
+
+def generation(made, tier):
+    """As the tier's certificate says it."""
+    (unit,) = certificate(made, f"aws-{tier}").subject.get_attributes_for_oid(NameOID.ORGANIZATIONAL_UNIT_NAME)
+    return unit.value
 
 
 def certificate(made, name):
@@ -195,7 +206,7 @@ def test_the_authority_that_aws_is_told_of_signs_and_nobody_elses_certificate_do
 def test_a_tiers_certificate_is_its_own_and_good_for_a_year(made, tier):
     found = certificate(made, f"aws-{tier}")
     found.verify_directly_issued_by(certificate(made, "aws-ca"))
-    assert found.subject.rfc4514_string() == f"CN=alpha-{tier}"
+    assert found.subject.rfc4514_string() == f"OU={generation(made, tier)},CN=alpha-{tier}"
     assert found.version is x509.Version.v3
     assert not found.extensions.get_extension_for_class(x509.BasicConstraints).value.ca
     assert found.extensions.get_extension_for_class(x509.KeyUsage).value.digital_signature
@@ -204,6 +215,47 @@ def test_a_tiers_certificate_is_its_own_and_good_for_a_year(made, tier):
     key = load_pem_private_key((made.secrets / f"aws-{tier}-key.pem").read_bytes(), None)
     assert isinstance(key, ec.EllipticCurvePrivateKey)
     assert key.public_key() == found.public_key()
+
+
+def wanted(made, tier):
+    """The generation that the tier's role asks for."""
+    return trust(made, f"alpha-{tier}")["Condition"]["StringEquals"]["aws:PrincipalTag/x509Subject/OU"]
+
+
+def test_a_rotation_locks_out_who_has_the_certificates_of_before(made):
+    before = {tier: generation(made, tier) for tier in ("web", "scaler")}
+    authority = certificate(made, "aws-ca")
+    made.play("aws_access", extra={"aws_access_rotate": True})
+    after = {tier: generation(made, tier) for tier in before}
+    assert {tier: wanted(made, tier) for tier in before} == after
+    assert len({*before.values(), *after.values()}) == 4
+    assert certificate(made, "aws-ca") == authority
+    again = made.play("aws_access")
+    assert again.stats["localhost"]["changed"] == 0, again.output
+
+
+def test_a_certificate_of_before_there_were_generations_is_replaced(made):
+    """Its key stays, which its holder has anyhow; but AWS refuses it."""
+    path, key = made.secrets / "aws-web.pem", made.secrets / "aws-web-key.pem"
+    path.write_bytes(without_generation(made, key))
+    secret = key.read_bytes()
+    made.play("aws_access")
+    assert key.read_bytes() == secret
+    assert wanted(made, "web") == generation(made, "web")
+
+
+def without_generation(made, key):
+    authority, now = certificate(made, "aws-ca"), datetime.now(UTC)
+    builder = x509.CertificateBuilder(
+        issuer_name=authority.subject,
+        subject_name=x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "alpha-web")]),
+        public_key=load_pem_private_key(key.read_bytes(), None).public_key(),
+        serial_number=x509.random_serial_number(),
+        not_valid_before=now,
+        not_valid_after=now + timedelta(days=300),
+    )
+    signer = load_pem_private_key((made.secrets / "aws-ca-key.pem").read_bytes(), None)
+    return builder.sign(signer, hashes.SHA256()).public_bytes(Encoding.PEM)
 
 
 def test_nobody_else_may_read_what_is_secret(made):

@@ -4,40 +4,23 @@ import base64
 import importlib.util
 import json
 import subprocess
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from urllib.parse import parse_qs
 
 import pytest
-from playbook import PLAYBOOKS, run
+from consoles import INSTANCE, ROLE, Ec2, answering, console, environment
+from playbook import run
 
-ROLE = PLAYBOOKS / "roles" / "skylens"
 SPEC = importlib.util.spec_from_file_location("host_keys", ROLE / "module_utils" / "host_keys.py")
 host_keys = importlib.util.module_from_spec(SPEC)
 SPEC.loader.exec_module(host_keys)
 
-CONSOLE = """\
-[    1.2] systemd[1]: Started ssh.service\r
-<14>Nov 29 10:00:00 cloud-init: -----BEGIN SSH HOST KEY FINGERPRINTS-----\r
-<14>Nov 29 10:00:00 cloud-init: 256 SHA256:abc root@web-1 (ED25519)\r
-<14>Nov 29 10:00:00 cloud-init: -----END SSH HOST KEY FINGERPRINTS-----\r
------BEGIN SSH HOST KEY KEYS-----\r
-{keys}\r
------END SSH HOST KEY KEYS-----\r
-[   20.1] cloud-init[400]: finished\r
-"""
 PLAY = """\
 - hosts: localhost
   gather_facts: false
   tasks:
-    - aws_host_keys: {instance: i-0123456789abcdef0, timeout: 0}
+    - aws_host_keys: {instance: i-0123456789abcdef0, timeout: 0, region: us-east-1}
       register: said
     - copy: {content: "{{ said | to_json }}", dest: "{{ inventory_dir }}/said.json"}
 """
-ANSWER = """\
-<GetConsoleOutputResponse xmlns="http://ec2.amazonaws.com/doc/2016-11-15/"><requestId>1</requestId>
-<instanceId>i-0123456789abcdef0</instanceId><timestamp>2026-01-01T00:00:00.000Z</timestamp><output>%s</output>
-</GetConsoleOutputResponse>"""
 
 
 @pytest.fixture(scope="module")
@@ -51,10 +34,6 @@ def keys(tmp_path_factory):
 
 def bare(key):
     return key.rpartition(" ")[0]
-
-
-def console(*keys):
-    return CONSOLE.format(keys="\r\n".join(keys))
 
 
 def test_every_key_is_found_and_nothing_else(keys):
@@ -131,40 +110,12 @@ def test_another_error_is_not_waited_out(clock):
         host_keys.look(lambda: str(1 / 0), OSError, 12)
 
 
-class Ec2(BaseHTTPRequestHandler):
-    def do_POST(self):
-        self.server.asked = parse_qs(self.rfile.read(int(self.headers["Content-Length"])).decode())
-        body = (ANSWER % base64.b64encode(self.server.text.encode()).decode()).encode()
-        self.send_response(200)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
-
-
 def test_ec2_is_asked_for_the_latest_output_of_the_instance(keys, tmp_path):
-    """EC2's answer as its API reference has it."""
     (tmp_path / "play.yml").write_text(PLAY)
-    with ThreadingHTTPServer(("127.0.0.1", 0), Ec2) as server:
-        server.text = console(*keys)
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        env = {
-            "ANSIBLE_LIBRARY": str(ROLE / "library"),
-            "ANSIBLE_MODULE_UTILS": str(ROLE / "module_utils"),
-            "AWS_ENDPOINT_URL": f"http://127.0.0.1:{server.server_port}",
-            "AWS_ACCESS_KEY_ID": "testing",
-            "AWS_SECRET_ACCESS_KEY": "testing",
-            "AWS_REGION": "us-east-1",
-            "NO_PROXY": "127.0.0.1",
-        }
-        done = run(tmp_path / "play.yml", {}, env, folder=tmp_path)
-        server.shutdown()
-        thread.join()
+    with answering(Ec2, console(*keys)) as server:
+        done = run(tmp_path / "play.yml", {}, environment(server), folder=tmp_path)
     assert done.rc == 0, done.output
     said = json.loads((tmp_path / "said.json").read_text())
     assert (said["host_keys"], said["trouble"]) == ([bare(key) for key in keys], "")
     assert server.asked["Action"] == ["GetConsoleOutput"]
-    assert (server.asked["InstanceId"], server.asked["Latest"]) == (["i-0123456789abcdef0"], ["true"])
+    assert (server.asked["InstanceId"], server.asked["Latest"]) == ([INSTANCE], ["true"])

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import re
+import resource
 import socket
 import ssl
 import subprocess
@@ -16,6 +17,9 @@ from pathlib import Path
 import pytest
 from rendered import need, render
 from service_manager import ServiceManager
+
+from skylens.settings import WebSettings
+from web_openstack.server import connections
 
 PATIENCE = 60.0
 BACKEND = Path(__file__).with_name("scripted_backend.py")
@@ -32,7 +36,7 @@ class Proxied:
 
     def __init__(self, folder, manager):
         self.folder, self.manager = folder, manager
-        self.port, self.backend = free_port(), None
+        self.port, self.caddy, self.backend = free_port(), None, None
         self.public = manager.listen("public")
 
     def start_backend(self, times):
@@ -43,9 +47,20 @@ class Proxied:
         self.backend.terminate()
         assert self.backend.wait(PATIENCE) == 0
 
+    @property
+    def tls(self):
+        return ssl.create_default_context(cafile=self.folder / "tls.pem")
+
+    def connect(self, *protocols):
+        """A connection on which nothing was said yet, after a handshake that offered these protocols."""
+        tls = self.tls
+        tls.set_alpn_protocols(protocols)
+        raw = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        return tls.wrap_socket(raw, server_hostname="localhost")
+
     def ask(self, path, method="GET", body=None, source="127.0.0.1"):
         """The status, headers and body of one request on a connection of its own."""
-        tls = ssl.create_default_context(cafile=self.folder / "tls.pem")
+        tls = self.tls
         with contextlib.closing(
             HTTPSConnection("localhost", self.port, timeout=PATIENCE, context=tls, source_address=(source, 0))
         ) as connection:
@@ -79,11 +94,12 @@ def proxied(tmp_path_factory):
         made = Proxied(folder, manager)
         metrics = ["127.0.0.2/32"]
         path = write_configuration(folder, made.port, made.public, made.public, skylens_metrics_networks=metrics)
+        path.write_text(re.sub(r"\bidle \d+s", "idle 200ms", path.read_text()))  # less than an answer of /slow takes
         made.start_backend(1)
         environ = {"HOME": str(folder), "PATH": os.environ["PATH"], **manager.environ}
         with (folder / "caddy.log").open("wb") as log:
             command = [caddy, "run", "--config", path, "--adapter", "caddyfile"]
-            running = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
+            made.caddy = running = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
         try:
             manager.wait_for("READY=1", 2)
             yield made
@@ -126,6 +142,44 @@ def test_a_request_arrives_as_it_was_sent_and_its_client_is_known(proxied):
     assert json.loads(body) == {"path": "/v1/images", "bytes": 200_000, "scheme": "https", "client": "127.0.0.3"}
     assert "Server" not in headers
     assert headers["Strict-Transport-Security"] == "max-age=31536000"
+
+
+def test_no_client_gets_http2(proxied):
+    with proxied.connect("h2", "http/1.1") as connection:
+        assert connection.selected_alpn_protocol() == "http/1.1"
+    with pytest.raises(ssl.SSLError, match=r"(?i)no.application.protocol"):
+        proxied.connect("h2")
+
+
+def test_an_idle_connection_is_closed_and_who_waits_for_an_answer_is_not_idle(proxied):
+    with proxied.connect("http/1.1") as connection:
+        connection.sendall(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        said = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert said.startswith(b"HTTP/1.1 200 ")
+    assert json.loads(said.partition(b"\r\n\r\n")[2])["path"] == "/slow"
+
+
+def test_more_clients_than_it_may_have_are_not_its_end(proxied):
+    soft, hard = resource.prlimit(proxied.caddy.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(proxied.caddy.pid, resource.RLIMIT_NOFILE, (32, hard))
+    crowd = [socket.create_connection(("127.0.0.1", proxied.port), timeout=PATIENCE) for _ in range(100)]
+    deadline = time.monotonic() + PATIENCE
+    while len(list(Path(f"/proc/{proxied.caddy.pid}/fd").iterdir())) < 32:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+    for one in crowd:
+        one.close()
+    assert proxied.ask("/v1/images")[0] == 200
+    resource.prlimit(proxied.caddy.pid, resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.mark.parametrize("waits", [None, 1, 8192])
+def test_every_connection_of_the_web_tier_has_its_two_in_the_proxy(tmp_path, waits):
+    settings = {} if waits is None else {"max_waits": waits}
+    render(tmp_path, "proxy", {"caddy.conf": ("caddy.conf.j2", None)}, skylens_web_settings=settings)
+    (limit,) = re.findall(r"^LimitNOFILE=(\d+)$", (tmp_path / "caddy.conf").read_text(), re.MULTILINE)
+    served = connections(WebSettings.model_fields["max_waits"].default if waits is None else waits)
+    assert 0 < int(limit) - 2 * served <= 100
 
 
 REFUSED = (

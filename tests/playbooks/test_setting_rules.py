@@ -105,6 +105,7 @@ TABLE = [
     wrong("/nowhere/keys.json & no such file", keys_file="/nowhere/keys.json"),
     wrong("is none & skylens_web_count is 2 & octavia or haproxy", balancer="none", web_count=2),
     wrong("10.76.0.0/24 & everybody", metrics_networks=["192.0.2.0/24", "10.76.0.0/16"], balancer="octavia"),
+    wrong("192.0.2.0/24 & leave it out", internal_networks=["192.0.2.0/24"]),
     wrong("is 30 & skylens_maximum, which is 20", minimum=30),
     wrong("is empty", instance_types=[]),
     wrong("c7g.large & x86_64", instance_types=["c7i.large", "c7g.large"]),
@@ -216,6 +217,17 @@ def test_hosts_that_the_inventory_lists_need_keys_too():
     settings = {"skylens_sides": ["aws"], "skylens_api_keys": []}
     assert "skylens_api_keys" in problems(settings, web_hosts=("web-1",))
     assert problems(settings) == ""
+
+
+def test_several_hosts_that_the_inventory_lists_are_told_of_each_other():
+    settings = {"skylens_sides": ["aws"]}
+    message = problems(settings, web_hosts=("web-1", "web-2"))
+    assert "skylens_scaler_settings lacks web_nodes, and the inventory lists 2" in message
+    assert "skylens_internal_networks is empty, and the inventory lists 2" in message
+    assert problems(settings, web_hosts=("web-1",)) == ""
+    settings["skylens_scaler_settings"] = {"web_nodes": "http://192.0.2.11:8081 http://192.0.2.12:8081"}
+    settings["skylens_internal_networks"] = ["192.0.2.11/32", "192.0.2.12/32"]
+    assert problems(settings, web_hosts=("web-1", "web-2")) == ""
 
 
 def test_everything_that_is_wrong_is_said_at_once():

@@ -22,7 +22,8 @@ def units(request, tmp_path_factory):
     launcher.chmod(0o755)
     files = {f"skylens-{tier}.service": ("tier.service.j2", tier) for tier in TIERS}
     for unit, (name, listen) in SOCKETS.items():
-        files[f"{unit}.socket"] = ("web.socket.j2", {"name": name, "listen": listen, "description": "a socket"})
+        item = {"name": name, "listen": listen, "description": "a socket"}
+        files[f"{unit}.socket"] = ("web.socket.j2", {**item, "networks": ["192.0.2.0/24", "2001:db8::/32"]})
     settings = {"skylens_root": str(folder / "opt"), "skylens_aws_credentials": request.param}
     render(folder, "web_node", files, skylens_web_settings={"drain_seconds": 90}, **settings)
     return folder
@@ -34,6 +35,24 @@ def test_systemd_takes_every_unit(units):
     done = subprocess.run([need("systemd-analyze"), "verify", *paths], text=True, capture_output=True, check=False)
     ours = [line for line in done.stderr.splitlines() if "skylens" in line]
     assert (done.returncode, ours) == (0, [])
+
+
+@pytest.mark.parametrize(
+    ("settings", "listen", "allowed"),
+    [
+        ({}, "127.0.0.1:8081", None),
+        ({"skylens_internal_networks": ["192.0.2.7/32"]}, "0.0.0.0:8081", "localhost 192.0.2.7/32"),
+        ({"web_hosts_private_address": "10.76.0.5"}, "0.0.0.0:8081", None),  # has a security group
+    ],
+)
+def test_the_internal_address_is_open_only_where_something_guards_it(tmp_path, settings, listen, allowed):
+    files = {name: ("web.socket.j2", f"{{{{ web_node_sockets.{name} }}}}") for name in ("internal", "public")}
+    render(tmp_path, "web_node", files, skylens_aws_credentials="key", **settings)
+    texts = [(tmp_path / name).read_text() for name in files]
+    internal, public = (dict(re.findall(r"^(\w+)=(.*)$", text, re.MULTILINE)) for text in texts)
+    assert (internal["ListenStream"], internal.get("IPAddressAllow")) == (listen, allowed)
+    assert internal.get("IPAddressDeny") == ("any" if allowed else None)
+    assert (public["ListenStream"], public.get("IPAddressDeny")) == ("127.0.0.1:8080", None)
 
 
 @pytest.mark.parametrize("tier", TIERS)

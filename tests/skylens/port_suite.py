@@ -4,7 +4,7 @@ import threading
 import time
 
 DEADLINE = 30.0
-MAX_RECEIVES = 3
+MAX_RECEIVES = 5
 
 
 def until(look):

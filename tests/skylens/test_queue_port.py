@@ -117,7 +117,7 @@ def test_no_receipts_are_no_call(queue):
     queue.extend([], 5)
 
 
-def test_after_three_receives_a_message_moves_to_the_dead_letters(make_queue):
+def test_after_five_receives_a_message_moves_to_the_dead_letters(make_queue):
     queue, dead = make_queue()
     queue.send(b"poison")
     for count in range(1, MAX_RECEIVES + 1):

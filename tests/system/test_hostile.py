@@ -39,8 +39,8 @@ SECRETS = (
     "msgspec",
     "AKIA",
 )
-SETTLED = 90
-"""Seconds: three deliveries of what breaks a worker, and a margin."""
+SETTLED = 150
+"""Seconds: five deliveries of what breaks a worker, and a margin."""
 
 
 @pytest.fixture(scope="module")

@@ -45,7 +45,7 @@ def weather(seed, lag, *more):
         seed=seed,
         rules=(
             *more,
-            # A receive whose answer never comes counts as one of the three that make a poisonous image.
+            # A receive whose answer never comes counts as one of the five that make a poisonous image.
             Rule(operation="sqs.ReceiveMessage", share=0.10, faults=(*REFUSED, *REFUSED, Fault("reset"), again, late)),
             Rule(operation="sqs.ReceiveMessage", share=0.004, faults=(Fault("lost"), Fault("torn"))),
             Rule(operation="sqs.SendMessage*", share=0.10, faults=(*BROKEN, Fault("twice"), late)),

@@ -29,6 +29,8 @@ def agreements(settings: Settings, own: dict[str, dict[str, Any]], web_hosts: li
         found += [*_places(settings), *_fleet(settings)]
     if "openstack" in settings["skylens_sides"]:
         found += [*_servers(settings), *_image(settings)]
+    else:
+        found += _listed(settings, web_hosts)
     if "openstack" in settings["skylens_sides"] or web_hosts:
         found += [*_credentials(settings), *_tls(settings)]
     return found
@@ -92,6 +94,11 @@ def _servers(settings: Settings) -> Iterator[str]:
     count = settings["skylens_web_count"]
     if count > 1 and settings["skylens_balancer"] == "none":
         yield f"skylens_balancer is none, and skylens_web_count is {count}: choose octavia or haproxy, or one node"
+    if settings["skylens_internal_networks"]:
+        yield (
+            f"skylens_internal_networks is {settings['skylens_internal_networks']}, and skylens_sides has openstack, "
+            "whose security groups let the nodes reach each other: leave it out"
+        )
     for network in settings["skylens_metrics_networks"]:
         if settings["skylens_balancer"] != "none" and _overlap(network, settings["skylens_web_cidr"]):
             yield (
@@ -99,6 +106,20 @@ def _servers(settings: Settings) -> Iterator[str]:
                 f"{settings['skylens_web_cidr']}, and behind skylens_balancer everybody comes from there: "
                 "name networks outside it, or read 127.0.0.1 on each node"
             )
+
+
+def _listed(settings: Settings, hosts: list[str]) -> Iterator[str]:
+    """Of web nodes that nobody finds for the autoscalers, and that no security group guards."""
+    if len(hosts) > 1 and not settings["skylens_scaler_settings"].get("web_nodes"):
+        yield (
+            f"skylens_scaler_settings lacks web_nodes, and the inventory lists {len(hosts)} web nodes: name the "
+            "internal address of each, such as http://192.0.2.11:8081, or an autoscaler hears its own node alone"
+        )
+    if len(hosts) > 1 and not settings["skylens_internal_networks"]:
+        yield (
+            f"skylens_internal_networks is empty, and the inventory lists {len(hosts)} web nodes: name theirs, such as "
+            "[192.0.2.11/32, 192.0.2.12/32], or an autoscaler cannot reach the others"
+        )
 
 
 def _overlap(one: str, other: str) -> bool:

@@ -70,6 +70,7 @@ NETWORKS = {  # shortest and longest prefix
     "skylens_admin_networks": (0, 128),
     "skylens_client_networks": (0, 128),
     "skylens_metrics_networks": (0, 128),
+    "skylens_internal_networks": (0, 128),
 }
 FILES = (
     "skylens_web_image_file",
