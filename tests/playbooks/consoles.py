@@ -1,12 +1,12 @@
 """What cloud-init writes to a machine's console, and the two clouds' APIs as far as they give it."""
 
 import base64
-import contextlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qs
 
+from loopback import Replying, serving
 from playbook import PLAYBOOKS
 
 ROLE = PLAYBOOKS / "roles" / "skylens"
@@ -31,19 +31,12 @@ def console(*keys):
     return TEXT.format(keys="\r\n".join(keys))
 
 
-class Answering(BaseHTTPRequestHandler):
+class Answering(Replying, BaseHTTPRequestHandler):
     def answer(self, body, kind="application/json"):
-        self.send_response(200)
-        self.send_header("Content-Type", kind)
-        self.send_header("Content-Length", str(len(body)))
-        self.end_headers()
-        self.wfile.write(body)
+        self.reply(200, body, {"Content-Type": kind})
 
     def body(self):
         return self.rfile.read(int(self.headers["Content-Length"])).decode()
-
-    def log_message(self, *args):
-        pass
 
 
 class Ec2(Answering):
@@ -78,17 +71,11 @@ def _server(one):
     return {"id": one, "name": f"name-{one}", "status": "ACTIVE", "metadata": metadata, "addresses": {"net": [address]}}
 
 
-@contextlib.contextmanager
+@contextmanager
 def answering(handler, text):
-    with ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+    with serving(handler) as server:
         server.text = text
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+        yield server
 
 
 def environment(server):

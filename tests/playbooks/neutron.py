@@ -1,16 +1,17 @@
 """Keystone and Neutron, as far as playbooks look, and delete: things with a name, a description and a project."""
 
-import contextlib
 import json
-import threading
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler
 from urllib.parse import parse_qsl, urlsplit
+
+from loopback import Replying, serving
 
 PROJECT = "a" * 32
 """Whose member the user is."""
 
 
-class Neutron(BaseHTTPRequestHandler):
+class Neutron(Replying, BaseHTTPRequestHandler):
     """``server.things``: by kind in the plural, lists of what the user sees. ``server.gone``: ids that were deleted."""
 
     def do_GET(self):
@@ -50,29 +51,15 @@ class Neutron(BaseHTTPRequestHandler):
         self.end_headers()
 
     def _answer(self, status, said, headers=None):
-        body = json.dumps(said).encode()
-        self.send_response(status)
-        for name, value in {"Content-Type": "application/json", "Content-Length": len(body), **(headers or {})}.items():
-            self.send_header(name, str(value))
-        self.end_headers()
-        self.wfile.write(body)
-
-    def log_message(self, *args):
-        pass
+        self.reply(status, json.dumps(said).encode(), {"Content-Type": "application/json", **(headers or {})})
 
 
-@contextlib.contextmanager
+@contextmanager
 def answering(folder, **things):
     """The server; and ``clouds.yaml`` in the folder, whose cloud ``lab`` it is."""
-    with ThreadingHTTPServer(("127.0.0.1", 0), Neutron) as server:
+    with serving(Neutron) as server:
         server.things, server.gone = things, []
         auth = {"auth_url": f"http://127.0.0.1:{server.server_port}/v3", "username": "u", "password": "p"}
         auth |= {"project_name": "p", "user_domain_name": "Default", "project_domain_name": "Default"}
         (folder / "clouds.yaml").write_text(json.dumps({"clouds": {"lab": {"auth": auth, "region_name": "one"}}}))
-        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-        thread.start()
-        try:
-            yield server
-        finally:
-            server.shutdown()
-            thread.join()
+        yield server

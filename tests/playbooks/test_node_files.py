@@ -6,14 +6,13 @@ import os
 import subprocess
 
 import pytest
+from playbook import only_root
 from rendered import ROLES, need
 
 SCRIPT = ROLES / "node_files" / "files" / "write_files.py"
 GROUP = grp.getgrgid(os.getgid()).gr_name
 
-pytestmark = pytest.mark.skipif(
-    os.getuid() != 0 and os.environ.get("CI") != "true", reason="only root gives files away"
-)
+pytestmark = only_root
 
 
 def write(*entries, absent=(), check=False, rc=0):

@@ -15,6 +15,7 @@ from http.client import HTTPSConnection
 from pathlib import Path
 
 import pytest
+from port_suite import until
 from rendered import need, render
 from service_manager import ServiceManager
 
@@ -163,10 +164,7 @@ def test_more_clients_than_it_may_have_are_not_its_end(proxied):
     soft, hard = resource.prlimit(proxied.caddy.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(proxied.caddy.pid, resource.RLIMIT_NOFILE, (32, hard))
     crowd = [socket.create_connection(("127.0.0.1", proxied.port), timeout=PATIENCE) for _ in range(100)]
-    deadline = time.monotonic() + PATIENCE
-    while len(list(Path(f"/proc/{proxied.caddy.pid}/fd").iterdir())) < 32:
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: len(list(Path(f"/proc/{proxied.caddy.pid}/fd").iterdir())) >= 32)
     for one in crowd:
         one.close()
     assert proxied.ask("/v1/images")[0] == 200

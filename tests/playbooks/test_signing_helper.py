@@ -2,10 +2,8 @@
 
 import hashlib
 import json
-import os
 
-import pytest
-from playbook import PLAYBOOKS, run
+from playbook import PLAYBOOKS, only_root, run
 
 TEXT = b"#!/bin/sh\n"
 TASKS = [{"ansible.builtin.include_role": {"name": "web_node", "tasks_from": "signing_helper"}}]
@@ -21,7 +19,7 @@ def bring(folder, digest):
     return run(folder / "play.json", settings, {}, "-e", json.dumps(extra), folder=folder)
 
 
-@pytest.mark.skipif(os.getuid() != 0 and os.environ.get("CI") != "true", reason="only root gives files away")
+@only_root
 def test_the_one_that_is_meant_is_copied(tmp_path):
     done = bring(tmp_path, hashlib.sha256(TEXT).hexdigest())
     assert done.rc == 0, done.output

@@ -6,6 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from uuid import UUID
 
 import pytest
+from deletions import beside
 from falcon import testing
 from web_tier import Web
 
@@ -62,6 +63,12 @@ def make_web():
 @pytest.fixture
 def web(make_web):
     return make_web()
+
+
+@pytest.fixture
+def other(web, make_web):
+    """Another web node of the same deployment."""
+    return beside(web, make_web())
 
 
 @pytest.fixture

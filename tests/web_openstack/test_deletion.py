@@ -8,7 +8,6 @@ from deletions import (
     PNG,
     answered,
     ask,
-    beside,
     delete,
     is_remembered,
     letters,
@@ -33,12 +32,6 @@ NEVER = "018bcfe5-6800-7000-8000-0000000000ff"
 @pytest.fixture
 def web(make_web):
     return remembering(make_web())
-
-
-@pytest.fixture
-def other(web, make_web):
-    """Another web node of the same deployment."""
-    return beside(web, make_web())
 
 
 def test_image_and_answer_are_gone_and_it_can_be_said_again(web):

@@ -32,12 +32,6 @@ def web(make_web):
     return remembering(make_web())
 
 
-@pytest.fixture
-def other(web, make_web):
-    """Another web node of the same deployment."""
-    return beside(web, make_web())
-
-
 def test_another_node_forgets_it_at_its_next_look(web, other):
     news = hears(other)
     news.look()

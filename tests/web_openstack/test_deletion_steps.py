@@ -18,12 +18,6 @@ def web(make_web):
     return remembering(make_web())
 
 
-@pytest.fixture
-def other(web, make_web):
-    """Another web node of the same deployment."""
-    return beside(web, make_web())
-
-
 KINDS = ["answered", "at work", "copied"]
 """``copied``: answered from memory, so it never had an image."""
 STEPS = [

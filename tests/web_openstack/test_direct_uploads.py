@@ -5,35 +5,13 @@ import json
 
 import pytest
 from botocore.exceptions import NoCredentialsError
-from deletions import beside, delete
-from hooked import SETTING, TOLD, Receiver, courier, pending, turns
+from deletions import beside
+from uploading import DATA, DIGEST, JSON, announce, stored, submit
 from web_tier import picture
 
 from skylens.fakes import aws_error
 from skylens.store import Wanted
 from web_openstack.direct import LONGEST, SECONDS
-
-JSON = {"Content-Type": "application/json"}
-ASYNC = JSON | {"Prefer": "respond-async"}
-DATA = picture(size=(40, 30))
-DIGEST = hashlib.sha256(DATA).hexdigest()
-GOOD = {"content_type": "image/png", "size": len(DATA), "sha256": DIGEST}
-
-
-def announce(web, headers=None, **changes):
-    return web.client.simulate_post("/v1/uploads", body=json.dumps(GOOD | changes), headers=JSON | (headers or {}))
-
-
-def stored(web, data=DATA, tenant="default", headers=None):
-    """An upload as its client has stored it; its id."""
-    name = announce(web, headers).json["id"]
-    web.inputs.put(f"{tenant}/uploads/{name}", data, "image/png")
-    return name
-
-
-def submit(web, upload, headers=None, **fields):
-    body = json.dumps({"upload": upload} | fields)
-    return web.client.simulate_post("/v1/images?top=3", body=body, headers=ASYNC | (headers or {}))
 
 
 def test_an_invitation_is_for_one_image_below_the_tenant_and_ends_soon(web):
@@ -288,43 +266,6 @@ def test_of_two_nodes_that_take_it_in_at_once_both_give_the_job(web, make_web):
     assert {request.id for request in web.taken()} == {name.partition(".")[0]}
 
 
-def test_deleted_it_stays_deleted_though_the_invitation_is_still_good(web):
-    name = stored(web)
-    job = submit(web, name).json["id"]
-    assert delete(web, job).status_code == 204
-    assert web.inputs.objects == {}
-    web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
-    web.requests.messages.clear()
-    submit(web, name)
-    assert web.client.simulate_get(f"/v1/images/{job}").status_code == 410
-    assert web.taken() == []
-
-
-def test_deleted_while_another_node_takes_it_in_again_its_bytes_do_not_come_back(web, make_web):
-    other, name = beside(web, make_web()), stored(web)
-    job = submit(web, name).json["id"]
-    web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
-    copy = other.inputs.copy
-
-    def copies(source, key):
-        assert delete(other, job).status_code == 204
-        return copy(source, key)
-
-    other.inputs.copy = copies
-    submit(other, name)
-    assert web.inputs.objects == {}
-    assert other.client.simulate_get(f"/v1/images/{job}").status_code == 410
-
-
-def test_deleted_what_was_stored_goes_too_though_it_could_not_be_cleared(web):
-    name, another = stored(web), stored(web)
-    web.inputs.script.fail("delete", aws_error("SlowDown", 503))
-    job = submit(web, name).json["id"]
-    assert f"default/uploads/{name}" in web.inputs.objects
-    assert delete(web, job).status_code == 204
-    assert list(web.inputs.objects) == [f"default/uploads/{another}"]
-
-
 def test_without_credentials_to_sign_with_nobody_is_invited(web):
     web.inputs.script.fail("invite", NoCredentialsError())
     assert announce(web).status_code == 503
@@ -341,71 +282,3 @@ def test_an_invitation_counts_as_the_image_that_it_is_for(make_web):
     names = [stored(web) for _ in range(2)]
     assert announce(web).status_code == 429
     assert [submit(web, name).status_code for name in names] == [202, 202]
-
-
-def test_its_webhook_is_told_once(make_web):
-    web, receiver = make_web(webhook_secrets=SETTING), Receiver()
-    name = stored(web)
-    for _ in range(2):
-        assert submit(web, name, TOLD).status_code == 202
-    web.deps.jobs.settle(web.reply(web.taken()[0]))
-    work = courier(web, receiver)
-    work.turn()
-    refused = submit(web, name, TOLD)  # or its client would wait for another one
-    assert (refused.status_code, "or is told" in refused.json["detail"]) == (409, True)
-    assert submit(web, name).status_code == 202
-    turns(work, web, 100)
-    assert receiver.ids == [name.partition(".")[0]]
-
-
-def test_a_webhook_that_comes_after_its_image_is_refused_and_not_forgotten(make_web):
-    web = make_web(webhook_secrets=SETTING)
-    name = stored(web)
-    assert submit(web, name).status_code == 202
-    refused = submit(web, name, TOLD)
-    assert (refused.status_code, "had no Callback-Url" in refused.json["detail"]) == (409, True)
-    assert pending(web) == []
-
-
-@pytest.mark.parametrize("is_known", [True, False])
-def test_another_webhook_for_the_same_image_is_refused_and_the_first_one_stays(make_web, is_known):
-    web = make_web(webhook_secrets=SETTING)
-    name = stored(web)
-    job = submit(web, name, TOLD).json["id"]
-    if not is_known:  # as if it had just started
-        web.deps.jobs.demand.withdrawn(job, "default")
-        web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
-    refused = submit(web, name, {"Callback-Url": "https://other.example/hook"})
-    assert (refused.status_code, "another Callback-Url" in refused.json["detail"]) == (409, True)
-    assert pending(web) == [f"webhooks/default/{job}"]
-    assert submit(web, name, TOLD).status_code == 202
-
-
-def test_a_webhook_whose_image_is_not_taken_in_is_taken_back(make_web):
-    web = make_web(webhook_secrets=SETTING)
-    name = stored(web)
-    web.inputs.script.fail("copy", aws_error("SlowDown", 503))
-    assert submit(web, name, TOLD).status_code == 503
-    assert (pending(web), len(web.deps.hooks.agenda)) == ([], 0)
-    assert submit(web, name, TOLD).status_code == 202
-    assert len(pending(web)) == 1
-
-
-def test_an_older_webhook_stays_when_its_image_cannot_be_sent_again(make_web):
-    web = make_web(webhook_secrets=SETTING)
-    name = stored(web)
-    job = submit(web, name, TOLD).json["id"]
-    web.deps.jobs.demand.withdrawn(job, "default")  # as if it had just started
-    web.inputs.put(f"default/uploads/{name}", DATA, "image/png")
-    web.inputs.script.fail("copy", aws_error("SlowDown", 503))
-    assert submit(web, name, TOLD).status_code == 503
-    assert pending(web) == [f"webhooks/default/{job}"]
-
-
-def test_while_the_webhooks_cannot_be_looked_at_a_repeat_is_told_to_come_again(make_web):
-    web = make_web(webhook_secrets=SETTING)
-    name = stored(web)
-    assert submit(web, name, TOLD).status_code == 202
-    web.state.script.fail("get", aws_error("SlowDown", 503))
-    assert submit(web, name, TOLD).status_code == 503
-    assert submit(web, name, TOLD).status_code == 202
