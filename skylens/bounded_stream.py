@@ -81,7 +81,11 @@ class BoundedBackend(httpcore.NetworkBackend):
     ) -> BoundedStream:
         del timeout
         failed: Exception | None = None
-        for address in _found(host, port) if self.addresses is None else self.addresses:
+        try:
+            addresses = resolve(host, port) if self.addresses is None else self.addresses
+        except OSError as error:
+            raise httpcore.ConnectError(error) from error
+        for address in addresses:
             try:
                 patience = min(self.connect, self.left())
                 inner = httpcore.SyncBackend().connect_tcp(address, port, patience, local_address, socket_options)
@@ -91,11 +95,9 @@ class BoundedBackend(httpcore.NetworkBackend):
         raise failed or httpcore.ConnectError("no address")
 
 
-def _found(host: str, port: int) -> Sequence[str]:
-    """Each address of a name, for the bounds to be looked at before each; the resolver itself has its own patience."""
-    try:
-        found = [entry[4] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
-        numbers = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
-        return [socket.getnameinfo(one, numbers)[0] for one in found]  # which keeps the link of a link-local one
-    except OSError as error:
-        raise httpcore.ConnectError(error) from error
+def resolve(host: str, port: int) -> list[str]:
+    """The addresses of a host, by the system's resolver, which may take half a minute. Raises OSError."""
+    found = [entry[4] for entry in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)]
+    numbers = socket.NI_NUMERICHOST | socket.NI_NUMERICSERV
+    # by name information, which keeps the link of a link-local one
+    return list(dict.fromkeys(socket.getnameinfo(one, numbers)[0] for one in found))

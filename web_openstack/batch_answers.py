@@ -63,7 +63,9 @@ class BatchAnswers:
         with self._fetching.hold(tenant):
             for look in [self._jobs.begin_look(job, tenant) for job in jobs]:
                 with suppress(SkylensError):  # it is in the log
-                    found += filter(None, [look()])
+                    reply = look()
+                    if reply is not None:
+                        found.append(reply)
         return found
 
     def told(self, batch: Batch, tenant: str) -> Iterator[list[tuple[Item, Reply | None]]]:

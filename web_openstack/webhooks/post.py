@@ -1,6 +1,5 @@
 """One POST to a receiver nobody vouches for: a checked address, no redirects, and an end within seconds."""
 
-import socket
 import ssl
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -8,7 +7,7 @@ from ipaddress import ip_address
 
 import httpcore2 as httpcore
 
-from skylens.bounded_stream import BoundedBackend, deadline
+from skylens.bounded_stream import BoundedBackend, deadline, resolve
 from skylens.clock import Clock
 from web_openstack.webhooks.target import Rules, Target
 
@@ -26,12 +25,6 @@ Resolve = Callable[[str, int], Sequence[str]]
 
 class UndeliveredError(Exception):
     """No answer of the receiver. Its text says why, for logs, and repeats nothing of the URL but the host."""
-
-
-def resolve(host: str, port: int) -> list[str]:
-    """Ask the system's resolver, which may take half a minute."""
-    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 
 
 @dataclass(frozen=True)

@@ -9,8 +9,9 @@ import httpcore2 as httpcore
 import pytest
 from receivers import Receiver, certified, raw
 
+from skylens.bounded_stream import resolve
 from skylens.clock import Clock
-from web_openstack.webhooks.post import MOST, Post, UndeliveredError, resolve
+from web_openstack.webhooks.post import MOST, Post, UndeliveredError
 from web_openstack.webhooks.target import Rules, Target
 
 LOOPBACK = Rules((ip_network("127.0.0.0/8"), ip_network("::1/128")), plain=True)
