@@ -50,11 +50,12 @@ class Admission:
     def visit(self, tenant: str) -> Iterator[bool]:
         """Answer someone who asks: with a slot, and so with time to wait (True), or at once, without (False).
 
-        Nobody waits here. Raises UnavailableError at once when even of those who do not wait the tenant has too many.
+        Nobody waits here, nor has time in a drain. Raises UnavailableError at once when even of those who do not wait
+        the tenant has too many.
         """
-        if not self.draining.is_set() and self._slots.take(tenant):
+        if self._slots.take(tenant):
             try:
-                yield True
+                yield not self.draining.is_set()
             finally:
                 self._slots.give_back(tenant)
             return

@@ -94,9 +94,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def _tell(self) -> None:
         """A request's wait is over, or it is answered; called by any thread."""
-        self.server.told.append(self)
-        with suppress(OSError):  # the drain is over and the trigger's pipe closed
-            self.server.pull_trigger()
+        self.server.tell(self)
 
     def readable(self) -> bool:
         waiting = self.request is not None and self.request.waiting

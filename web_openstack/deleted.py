@@ -9,9 +9,15 @@ from skylens.messages import Failure, Reply
 MOST = 50_000
 
 
-def tombstone(job: str, tenant: str) -> Reply:
+class Tombstone(Reply, frozen=True, kw_only=True, omit_defaults=True):
     """What is stored and told in place of an outcome. It keeps nothing of the image, not even its file's name."""
-    return Reply(id=job, tenant=tenant, failure=Failure.of(DeletedError()))
+
+    whole: bool = False
+    """All that belonged to the job is gone, and the other nodes can see that it was deleted."""
+
+
+def tombstone(job: str, tenant: str, *, whole: bool = False) -> Tombstone:
+    return Tombstone(id=job, tenant=tenant, failure=Failure.of(DeletedError()), whole=whole)
 
 
 def is_tombstone(reply: Reply) -> bool:

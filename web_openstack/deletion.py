@@ -1,18 +1,18 @@
 """Deletion: an image, its answer and what is remembered of them, on every web node (docs/decisions/0018-deletion.md).
 
 First a tombstone takes the place of the outcome: from then on no worker, repeat or dead letter brings an answer back.
-Last the image goes: a tombstone without an image means that all was done, and asking again writes nothing. Until then
-every step is repeated, so a deletion that broke off anywhere is made whole by asking for it again.
+Last it is written as whole: all was done, and asking again writes nothing. Until then every step is repeated, so a
+deletion that broke off anywhere is made whole by asking for it again.
 """
 
 from dataclasses import dataclass, field
 
 from skylens.aws_errors import AWS_ERRORS
 from skylens.errors import ExpiredError, MessageError, UnknownJobError
-from skylens.messages import Reply, encode, read
+from skylens.messages import encode, read
 from skylens.store import Object, Store
 from web_openstack import deadletters
-from web_openstack.deleted import is_tombstone, tombstone
+from web_openstack.deleted import Tombstone, is_tombstone, tombstone
 from web_openstack.direct import uploaded
 from web_openstack.jobs import Jobs, check_id, unavailable
 from web_openstack.refill import before
@@ -46,29 +46,28 @@ class Deletion:
 
     def _delete(self, job: str, tenant: str) -> None:
         place = f"{tenant}/{job}"
-        outcome = self.jobs.outputs.get(f"{place}.json")  # first: a tombstone has an image by it until all is done
+        outcome = self.jobs.outputs.get(f"{place}.json")
         has_image = self.jobs.inputs.size(place) is not None
         if outcome is None and not has_image:
             if self.jobs.is_expired(job):
                 raise ExpiredError(f"job {job} is older than results are kept, and nothing of it is left")
             raise UnknownJobError(f"no job {job} here")
-        if has_image or not _has_tombstone(outcome):
-            self._do_all(job, tenant, has_image=has_image)
+        if has_image or not _is_whole(outcome):
+            self._do_all(job, tenant)
         else:
             self.jobs.settle(tombstone(job, tenant))
             self._clear_uploads(job, tenant)
 
-    def _do_all(self, job: str, tenant: str, *, has_image: bool) -> None:
-        place, stone = f"{tenant}/{job}", tombstone(job, tenant)
-        if not has_image:  # it was answered from memory; until the end something lies there that says so
-            self.jobs.inputs.put(place, b"", "application/octet-stream")
-        self.jobs.outputs.put(f"{place}.json", encode(stone), "application/json")
-        self.jobs.settle(stone)
+    def _do_all(self, job: str, tenant: str) -> None:
+        place = f"{tenant}/{job}"
+        self.jobs.outputs.put(f"{place}.json", encode(tombstone(job, tenant)), "application/json")
+        self.jobs.settle(tombstone(job, tenant))
         self.state.put(f"{FOLDER}/{self.jobs.new_id()}/{place}", b"{}", "application/json")
         self.state.delete(f"{deadletters.PREFIX}{place}")
         self.state.delete(hooks.key(Place(tenant, job)))
         self._clear_uploads(job, tenant)
         self.jobs.inputs.delete(place)
+        self.jobs.outputs.put(f"{place}.json", encode(tombstone(job, tenant, whole=True)), "application/json")
 
     def _clear_uploads(self, job: str, tenant: str) -> None:
         """Delete what could not be cleared when the job was taken in, or was stored again."""
@@ -76,12 +75,13 @@ class Deletion:
             self.jobs.inputs.delete(upload)
 
 
-def _has_tombstone(outcome: Object | None) -> bool:
-    """What cannot be read is none."""
+def _is_whole(outcome: Object | None) -> bool:
+    """Whether it is the tombstone of a deletion that was done to the end; what cannot be read is none."""
     try:
-        return outcome is not None and is_tombstone(read(Reply, outcome.data))
+        stone = read(Tombstone, outcome.data) if outcome else None
     except MessageError:
         return False
+    return stone is not None and is_tombstone(stone) and stone.whole
 
 
 @dataclass

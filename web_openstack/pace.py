@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 RATE = 8 * 1024
 """Bytes a second that pay for the time they take: 16 MiB may take half an hour and a minute."""
+UNREAD = 1024**2
+"""Bytes of an answer that are kept for a client that does not read; beyond them, who makes the answer waits."""
 
 
 @dataclass

@@ -19,6 +19,7 @@ from skylens.errors import SettingsError
 from web_openstack.channel import Channel
 from web_openstack.connections import Connections
 from web_openstack.gate import Gate
+from web_openstack.pace import UNREAD
 from web_openstack.room import Room
 from web_openstack.slots import places
 from web_openstack.threads import Threads
@@ -80,7 +81,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
             channel_timeout=60,
             cleanup_interval=10,
             inbuf_overflow=64 * 1024,
-            outbuf_high_watermark=1024**2,
+            outbuf_high_watermark=UNREAD,
             log_socket_errors=False,
             **adjustments,
         )
@@ -107,15 +108,24 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def pull_trigger(self) -> None:
         """Wake the main loop; for a thread that serves a channel, only if that waits for something else by now."""
         channel = self.serving.channel
-        if self._is_over or not (channel is None or self._connections.touch(channel)):
+        if channel is None or self._connections.touch(channel):
+            self._wake()
+
+    def tell(self, channel: Channel) -> None:
+        """Have the main loop let a channel go on; called by any thread, whatever it serves."""
+        self.told.append(channel)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._is_over:
             return
-        super().pull_trigger()
+        with suppress(OSError):  # the drain is over and the trigger's pipe closed
+            super().pull_trigger()
 
     def stop(self) -> None:
         """End ``serve``; may be called from a signal handler or another thread."""
         self.stopping = True
-        with suppress(OSError):  # the drain is over and the trigger's pipe closed
-            self.pull_trigger()
+        self._wake()
 
     def serve(
         self,

@@ -5,7 +5,9 @@ import threading
 from web_tier import picture
 
 from skylens.fakes import FakeQueue
+from skylens.messages import read
 from web_openstack.deadletters import DeadLetters
+from web_openstack.deleted import Tombstone, tombstone
 from web_openstack.deletion import Deletions
 from web_openstack.refill import Refill
 from web_openstack.unstored import Unstored
@@ -60,6 +62,11 @@ def delete(web, job, **headers):
 def ask(web, job):
     found = web.client.simulate_get(f"/v1/images/{job}")
     return found.status_code, found.json.get("code")
+
+
+def is_whole(web, job):
+    """Whether its deletion was done to the end, and nothing is left in the place of its outcome but that."""
+    return read(Tombstone, web.outputs.objects[f"default/{job}.json"][0]) == tombstone(job, "default", whole=True)
 
 
 def is_remembered(web, job):

@@ -66,10 +66,10 @@ def test_a_place_is_given_back_however_its_request_ends(visits):
     assert visits.enter_context(admission.visit("polls")) is False
 
 
-def test_a_process_that_stops_gives_time_to_nobody(visits):
-    admission = Admission(8)
+def test_a_process_that_stops_gives_time_to_nobody_and_still_answers_as_many(visits):
+    admission = Admission(100)
     admission.draining.set()
-    assert visits.enter_context(admission.visit("t")) is False
+    assert [visits.enter_context(admission.visit("t")) for _ in range(100)] == [False] * 100
 
 
 def test_health_and_refusals_always_have_threads_of_their_own():

@@ -10,6 +10,7 @@ from web_tier import picture
 
 from skylens.fakes import aws_error
 from web_openstack.batch_answers import READERS, TOGETHER
+from web_openstack.resources import batches
 
 LINES = {"Accept": "application/x-ndjson"}
 MANY = 3 * TOGETHER
@@ -70,6 +71,26 @@ def test_who_comes_after_too_many_is_told_when_to_come_again_and_another_tenant_
         assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
         readers.enter_context(web.deps.answers.reader("other"))
     assert web.client.simulate_get(place).status_code == 200
+
+
+@pytest.mark.parametrize("headers", [{}, LINES])
+def test_without_a_slot_an_answer_that_its_client_need_not_read_meanwhile_is_whole(web, place, headers):
+    whole = web.client.simulate_get(place, headers=headers, params={"wait": "0"}).content
+    web.deps.admission.draining.set()
+    status, body = read(web, place, headers)
+    assert (status, len(gets(web))) == ("200 OK", 2 * MANY)
+    assert b"".join(body) == whole
+
+
+@pytest.mark.parametrize("headers", [{}, LINES])
+def test_without_a_slot_a_larger_answer_is_for_later(web, place, headers, monkeypatch):
+    monkeypatch.setattr(batches, "UNREAD", 1000)
+    assert web.client.simulate_get(place, headers=headers).status_code == 200
+    web.deps.admission.draining.set()
+    for _ in range(READERS + 1):
+        answer = web.client.simulate_get(place, headers=headers)
+        assert (answer.status_code, answer.headers["Retry-After"]) == (503, "2")
+        assert "large" in answer.json["detail"]
 
 
 @pytest.mark.parametrize("headers", [{}, LINES])

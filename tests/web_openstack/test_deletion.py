@@ -10,6 +10,7 @@ from deletions import (
     ask,
     delete,
     is_remembered,
+    is_whole,
     letters,
     made,
     records,
@@ -24,7 +25,6 @@ from web_tier import picture
 from skylens.errors import DeletedError, PoisonImageError
 from skylens.fakes import aws_error
 from skylens.messages import Reply, encode, read
-from web_openstack.deleted import tombstone
 
 NEVER = "018bcfe5-6800-7000-8000-0000000000ff"
 
@@ -42,8 +42,7 @@ def test_image_and_answer_are_gone_and_it_can_be_said_again(web):
         assert ask(web, request.id) == (410, "deleted")
         assert web.inputs.objects == {}
         assert not is_remembered(web, request.id)
-    stored = read(Reply, web.outputs.objects[f"default/{request.id}.json"][0])
-    assert stored == tombstone(request.id, "default")
+    assert is_whole(web, request.id)
     assert b"cat" not in b"".join(data for data, *_ in [*web.outputs.objects.values(), *web.state.objects.values()])
 
 
@@ -215,7 +214,7 @@ def test_a_dead_letter_that_comes_later_leaves_nothing_behind(web, broken):
         web.clock.sleep(31)
     assert dead.poll() == 1
     assert records(web) == []
-    assert read(Reply, web.outputs.objects[f"default/{request.id}.json"][0]) == tombstone(request.id, "default")
+    assert is_whole(web, request.id)
     (sent,) = web.queues.queues["skylens-replies-web-1"].messages.values()
     assert read(Reply, sent.body).failure.code == DeletedError.code
     assert PoisonImageError.code not in str(web.outputs.objects)

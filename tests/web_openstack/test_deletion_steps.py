@@ -3,11 +3,24 @@
 from contextlib import contextmanager
 
 import pytest
-from deletions import PNG, answered, ask, beside, delete, hears, is_remembered, made, remembering, take_in
+from deletions import (
+    PNG,
+    answered,
+    ask,
+    beside,
+    delete,
+    hears,
+    is_remembered,
+    is_whole,
+    made,
+    remembering,
+    take_in,
+    unsent,
+)
 from web_tier import picture
 
 from skylens.fakes import aws_error
-from skylens.messages import Reply, encode, read
+from skylens.messages import encode
 from web_openstack.deleted import tombstone
 
 WRITES = {"put", "put_if", "copy", "delete"}
@@ -30,16 +43,10 @@ STEPS = [
     "inputs.keys default/uploads/{job}.",
     "inputs.delete default/uploads/{job}.left",
     "inputs.delete default/{job}",
+    "outputs.put default/{job}.json",
 ]
 STONE = STEPS.index("outputs.put default/{job}.json")
-
-
-def steps(kind):
-    """With a place-holder for the image that a copied answer never had."""
-    return STEPS[:STONE] + ["inputs.put default/{job}"] * (kind == "copied") + STEPS[STONE:]
-
-
-BREAKS = [(kind, step) for kind in KINDS for step in range(len(steps(kind)))]
+BREAKS = [(kind, step) for kind in KINDS for step in range(len(STEPS))]
 
 
 def some(web, kind):
@@ -94,12 +101,12 @@ def left(web, job):
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_the_steps_come_in_this_order_and_the_image_goes_last(web, kind):
+def test_the_steps_come_in_this_order(web, kind):
     job = some(web, kind)
     with watched(web) as seen:
         assert delete(web, job).status_code == 204
     new = words(web, job)[0].split("/")[1]
-    assert seen == [step.format(job=job, new=new) for step in steps(kind)]
+    assert seen == [step.format(job=job, new=new) for step in STEPS]
 
 
 @pytest.mark.parametrize(("kind", "step"), BREAKS)
@@ -110,7 +117,7 @@ def test_a_deletion_that_broke_off_anywhere_is_made_whole_by_another(web, other,
         broken = delete(web, job)
     assert (broken.status_code, broken.headers["Retry-After"]) == (503, "5")
     assert "send the deletion again" in broken.json["detail"]
-    if step > steps(kind).index(STEPS[STONE]):
+    if step > STONE:
         assert ask(web, job) == (410, "deleted")
         for request in web.taken():
             web.deps.jobs.settle(made(web, request))
@@ -144,7 +151,7 @@ def test_of_two_deletions_at_once_one_may_break_off_anywhere(web, other, kind, s
 
 
 def test_one_that_breaks_off_between_anothers_two_looks_is_not_taken_for_whole(web, other):
-    job, telling = some(web, "copied"), steps("copied").index(STEPS[STONE + 1])
+    job, telling = some(web, "copied"), STONE + 1
 
     def during(at):
         if at == 1:
@@ -167,7 +174,7 @@ def test_a_worker_that_stores_its_outcome_between_any_two_steps_changes_nothing(
 
     with watched(web, during):
         assert delete(web, job).status_code == 204
-    assert read(Reply, web.outputs.objects[f"default/{job}.json"][0]) == tombstone(job, "default")
+    assert is_whole(web, job)
     assert ask(web, job) == (410, "deleted")
     assert (left(web, job), len(words(web, job))) == ([], 1)
 
@@ -203,11 +210,40 @@ def test_an_image_that_came_back_goes_again(web, other):
     assert left(other, request.id) == []
 
 
+def test_an_older_release_did_not_say_that_it_is_whole(web):
+    job = some(web, "answered")
+    web.outputs.put(f"default/{job}.json", encode(tombstone(job, "default")), "application/json")
+    web.inputs.delete(f"default/{job}")
+    for _ in range(2):
+        assert delete(web, job).status_code == 204
+        assert (is_whole(web, job), left(web, job), len(words(web, job))) == (True, [], 1)
+
+
+def test_a_repeat_of_its_request_that_takes_its_image_away_does_not_make_it_whole(web, other, monkeypatch):
+    """The repeat stores the image before the deletion, which then breaks off, and hears of it behind it."""
+    news, job = hears(other), take_in(web, **{"Idempotency-Key": "once"}).id
+    unsent(web)
+    put = web.inputs.put
+
+    def late(*image):
+        put(*image)
+        with watched(web, broken_off(STONE + 1)):
+            assert delete(web, job).status_code == 503
+
+    monkeypatch.setattr(web.inputs, "put", late)
+    take_in(web, **{"Idempotency-Key": "once"})
+    assert (web.inputs.objects, words(web, job)) == ({}, [])
+    assert delete(web, job).status_code == 204
+    news.look()
+    assert (job, "default") in other.deps.jobs.deleted
+    assert is_whole(web, job)
+
+
 def test_an_outcome_that_cannot_be_read_is_no_tombstone(web):
     request = answered(web)
     web.outputs.put(f"default/{request.id}.json", b"{", "application/json")
     web.inputs.delete(request.key)
     for _ in range(2):
         assert delete(web, request.id).status_code == 204
-        assert read(Reply, web.outputs.objects[f"default/{request.id}.json"][0]) == tombstone(request.id, "default")
+        assert is_whole(web, request.id)
         assert (left(web, request.id), len(words(web, request.id))) == ([], 1)

@@ -10,6 +10,7 @@ from test_gate import opened, read_all
 from web_tier import multipart, picture
 
 from web_openstack import incoming, server
+from web_openstack.connections import Connections
 from web_openstack.room import PATIENCE
 
 MOST = 2 * 1024**2
@@ -190,6 +191,24 @@ def test_what_is_in_memory_keeps_its_room_until_it_is_stored(web, port, keys, mo
     until(lambda: not web.deps.room.taken())
     web.deps.drain()
     asking.join(60)
+
+
+def test_who_waits_is_let_in_as_soon_as_a_thread_that_goes_on_serving_has_left(web, port, keys, monkeypatch):
+    """Though nothing else wakes the main loop, whose turn takes a minute here."""
+    turn = Connections.turn
+    monkeypatch.setattr(Connections, "turn", lambda self, _: turn(self, 60))
+    stuck, put = threading.Event(), web.inputs.put
+    monkeypatch.setattr(web.inputs, "put", lambda *image: stuck.wait(60) and put(*image))
+    with opened(
+        port, key_line(keys), f"Content-Length: {MOST - 1}", "Content-Type: image/jpeg", "Prefer: wait=60"
+    ) as first:
+        first.sendall(large(MOST - 1))
+        with sending(port, keys), sending(port, keys, "Expect: 100-continue") as third:
+            until(lambda: web.deps.room._waiting)
+            stuck.set()
+            third.settimeout(30)
+            assert third.recv(65536) == b"HTTP/1.1 100 Continue\r\n\r\n"
+        web.deps.drain()
 
 
 @pytest.mark.parametrize(

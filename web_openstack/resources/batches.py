@@ -15,6 +15,7 @@ from web_openstack import asked
 from web_openstack.batch_answers import BatchAnswers, chunks
 from web_openstack.batches import Batch, Batches, Item, Order, line
 from web_openstack.door import Door
+from web_openstack.pace import UNREAD
 from web_openstack.uploads import Uploads
 from web_openstack.webhooks.callbacks import Callbacks, promised
 
@@ -94,7 +95,10 @@ class BatchById:
                 resp.content_type, body = NDJSON, iter(lines)
             else:
                 resp.content_type, body = falcon.MEDIA_JSON, _report(found, self.answers.told(found, tenant))
-            resp.stream = _Body(body, visit.pop_all())
+            if may_wait:
+                resp.stream = _Body(body, visit.pop_all())
+            else:
+                resp.data = _at_once(body)
 
     def _again(self, until: float, gone: Callable[[], bool]) -> Callable[[], bool]:
         """Waits for the next look; False when there is none, as the wait is over or nobody reads."""
@@ -117,6 +121,16 @@ class _Body:
 
     def close(self) -> None:
         self._visit.close()
+
+
+def _at_once(chunks: Iterator[bytes]) -> bytes:
+    """A whole body that the server takes without waiting for its client. Raises UnavailableError if it does not."""
+    body = b""
+    for chunk in chunks:
+        body += chunk
+        if len(body) > UNREAD:
+            raise UnavailableError("too many ask at once for so large a batch", retry_after=2, reason="overload")
+    return body
 
 
 def _report(batch: Batch, told: Iterator[list[tuple[Item, Reply | None]]]) -> Iterator[bytes]:
