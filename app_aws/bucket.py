@@ -1,5 +1,6 @@
 """The models in a deployment's state bucket: ``models/<name>/<version>/``, each version written once and for ever."""
 
+import sys
 import tempfile
 from collections.abc import Iterator, Mapping
 from pathlib import Path
@@ -84,7 +85,7 @@ class BucketRegistry:
                 raise ModelError(error.detail.replace(str(folder), _key(model_id, "").rstrip("/"))) from error
 
     def _bytes(self, key: str) -> bytes:
-        found = self._store.get(key)
+        found = self._store.get(key, sys.maxsize)  # the operator's own, and as large as a model may be
         if found is None:
             raise ModelError(f"there is no {key} in the bucket; `skylens models push` puts a model there")
         return found.data

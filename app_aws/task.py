@@ -25,6 +25,9 @@ from skylens.store import Store
 
 log = logs.get(__name__)
 
+LARGEST = 512 * 1024**2
+"""Most bytes of an image that a door may be set to take in."""
+
 
 class Picked(Protocol):
     """A model at work: ``submit`` gives its batcher an image, as what prepares it."""
@@ -201,7 +204,7 @@ class Recogniser:
 
     def _fetch(self, key: str, watch: Stopwatch) -> bytes:
         with watch.stage("fetch"):
-            image = self.inputs.get(key)
+            image = self.inputs.get(key, LARGEST)
         if image is None:
             raise UnknownJobError("The image is no longer stored")
         return image.data

@@ -22,6 +22,8 @@ UNSEEN = 300.0
 AHEAD = 5.0
 """Most seconds by which a worker's clock is believed to be before SQS's: what is dated later counts as of then, so that
 no wrong date keeps later words from being heard."""
+STRANGERS = 10_000
+"""Most names, beside the members', that are kept for when EC2 shows them: a worker may say any."""
 GRACE = 60.0
 """Seconds of listening before a missing ``ready`` means anything."""
 
@@ -122,6 +124,8 @@ class Roster:
         """Take in a worker's event; it may come late, twice or out of order. ``sent``: Unix seconds by SQS's clock."""
         event = msgspec.structs.replace(event, at=min(event.at, sent + AHEAD))
         with self._lock:
+            if len(self._pulses) - len(self._members) > STRANGERS:
+                self._pulses = {one: pulse for one, pulse in self._pulses.items() if one in self._members}
             pulse = self._pulses.setdefault(event.instance, Pulse())
             pulse.note_ready(event, sent)
             pulse.heard = max(sent, pulse.heard)

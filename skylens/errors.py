@@ -81,7 +81,7 @@ class SettingsError(SkylensError):
 
 
 class MessageError(SkylensError):
-    """A queue message that this version cannot read; it goes to the dead-letter queue with this reason."""
+    """A queue message, which goes to the dead-letter queue with this reason, or an object that cannot be read."""
 
     code, title = "bad-message", "A message could not be read"
 

@@ -11,7 +11,7 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store as Obstore
 
 from skylens.aws_errors import NotAwsError, is_exists, is_gone, s3_error
-from skylens.store import Object, S3Store
+from skylens.store import RECORD, Object, S3Store, check_size
 
 if TYPE_CHECKING:
     import boto3
@@ -87,9 +87,10 @@ class QuickStore(S3Store):
             raise real from error
         return made["e_tag"]
 
-    def get(self, key: str) -> Object | None:
+    def get(self, key: str, most: int = RECORD) -> Object | None:
         try:
             found = obstore.get(self._quick, key)
+            check_size(key, found.meta["size"], most)
             data = found.bytes().to_bytes()
         except (BaseError, OSError) as error:
             real = s3_error("GetObject", str(error))

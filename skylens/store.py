@@ -9,9 +9,15 @@ from botocore.exceptions import ClientError, HTTPClientError
 from urllib3.exceptions import HTTPError
 
 from skylens.aws_errors import is_empty, is_exists, is_gone
+from skylens.errors import MessageError
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
+
+
+RECORD = 4 * 1024**2
+"""Most bytes of an object that is no image and no model: a dead letter, which has a message of a MiB in it, is less.
+Whoever may write a bucket is not to fill the memory of those that read it."""
 
 
 class Object(NamedTuple):
@@ -37,6 +43,11 @@ class Invitation(NamedTuple):
     headers: dict[str, str]
 
 
+def check_size(key: str, size: int, most: int) -> None:
+    if size > most:
+        raise MessageError(f"object {key[:200]!r} has {size:,} bytes; at most {most:,} are read")
+
+
 class Store(Protocol):
     """A bucket: whole objects, strongly consistent, conditional writes."""
 
@@ -46,8 +57,8 @@ class Store(Protocol):
         """Write only if the object is still that version (``None``: only if there is none). The new ETag, or None."""
         ...
 
-    def get(self, key: str) -> Object | None:
-        """The object, or None when there is none."""
+    def get(self, key: str, most: int = RECORD) -> Object | None:
+        """The object, or None when there is none. Raises MessageError, and reads nothing, beyond ``most`` bytes."""
         ...
 
     def size(self, key: str) -> int | None:
@@ -98,7 +109,7 @@ class S3Store:
             raise
         return answer["ETag"]
 
-    def get(self, key: str) -> Object | None:
+    def get(self, key: str, most: int = RECORD) -> Object | None:
         try:
             answer = self._client.get_object(Bucket=self.bucket, Key=key)
         except ClientError as error:
@@ -107,6 +118,11 @@ class S3Store:
             raise
         except HTTPError as error:  # of a refusal whose body broke off, which botocore reads unguarded
             raise HTTPClientError(error=error) from error
+        try:
+            check_size(key, answer["ContentLength"], most)
+        except MessageError:
+            answer["Body"].close()
+            raise
         asked = parsedate_to_datetime(answer["ResponseMetadata"]["HTTPHeaders"]["date"])
         return Object(answer["Body"].read(), answer["ETag"], (asked - answer["LastModified"]).total_seconds())
 

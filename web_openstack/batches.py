@@ -11,6 +11,9 @@ from skylens.store import Store
 from web_openstack.jobs import Jobs, check_id, made_at, unavailable
 from web_openstack.uploads import File, Refused, clean_name
 
+LARGEST = 16 * 1024**2
+"""Most bytes of a batch's record: one of 10,000 files, the most that can be allowed, has some six MiB."""
+
 
 class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
     """One file of a batch: a job, or why it was refused."""
@@ -126,7 +129,7 @@ class Batches:
         """Raises UnknownJobError, ExpiredError, UnavailableError."""
         check_id(batch)
         try:
-            held = self.store.get(f"batches/{tenant}/{batch}")
+            held = self.store.get(f"batches/{tenant}/{batch}", LARGEST)
         except AWS_ERRORS as error:
             raise unavailable(error) from error
         if self.jobs.clock.now() - made_at(batch) > self.jobs.retention:

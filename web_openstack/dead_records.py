@@ -7,10 +7,11 @@ import msgspec
 
 from skylens.clock import Clock
 from skylens.errors import MessageError, PoisonImageError, SkylensError, UnknownJobError
-from skylens.messages import Reply, Request, decode, encode_request, read
+from skylens.messages import Request, decode, encode_request, read
 from skylens.queues import Queue
 from skylens.store import Store
 from web_openstack.deadletters import PREFIX, UNREADABLE, DeadLetter
+from web_openstack.outcomes import outcome_key, read_outcome
 
 
 @dataclass(frozen=True)
@@ -58,17 +59,21 @@ class DeadRecords:
             raise UnknownJobError("it is older than results are kept, so nobody could fetch its answer")
         if not request.data and self.inputs.size(request.key) is None:
             raise UnknownJobError(f"its image, {request.key} in the input bucket, is gone")
-        self._make_room(f"{request.tenant}/{request.id}.json")
+        self._make_room(outcome_key(request.id, request.tenant))
         anew = msgspec.structs.replace(request, suspect=True, deadline=now + self.retention)
         self.requests.send(encode_request(anew), request.tenant)
         self.state.delete(PREFIX + name)
 
     def _make_room(self, outcome: str) -> None:
-        """Take away what its client was told. Raises SkylensError when that was an answer."""
-        held = self.outputs.get(outcome)
+        """Take away what its client was told, or what cannot be read. Raises SkylensError when it was an answer."""
+        try:
+            held = self.outputs.get(outcome)
+            failure = read_outcome(outcome, held).failure if held else None
+        except MessageError:
+            self.outputs.delete(outcome)
+            return
         if held is None:
             return
-        failure = read(Reply, held.data).failure
         if failure is None or failure.code != PoisonImageError.code:
             raise SkylensError("it was answered all the same; drop it")
         self.outputs.delete(outcome)

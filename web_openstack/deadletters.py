@@ -18,6 +18,7 @@ from skylens.reply_to import Replies
 from skylens.store import Store
 from web_openstack.deleted import is_tombstone
 from web_openstack.metrics import WebMetrics
+from web_openstack.outcomes import outcome_key, read_outcome
 from web_openstack.unstored import Unstored
 
 log = logs.get(__name__)
@@ -65,17 +66,24 @@ class DeadLetters:
         place = f"{request.tenant}/{request.id}"
         error: SkylensError = PoisonImageError()
         self._keep(PREFIX + place, error.detail, message.body)
-        self.unstored.store(f"{place}.json")
+        key = outcome_key(request.id, request.tenant)
+        self.unstored.store(key)
         reply = Reply(id=request.id, tenant=request.tenant, name=request.name, failure=Failure.of(error))
-        if self.outputs.put_if(f"{place}.json", encode(reply), "application/json", etag=None):
+        if self.outputs.put_if(key, encode(reply), "application/json", etag=None):
             log.error("dead.letter", id=request.id, tenant=request.tenant, name=request.name)
             self.metrics.dead.inc()
             self.replies.send(request.reply_to, encode(reply))
             return
-        held = self.outputs.get(f"{place}.json")
+        try:
+            held = self.outputs.get(key)
+            is_deleted = held is not None and is_tombstone(read_outcome(key, held))
+        except MessageError:  # whoever stored that stops no other letter; who waits is told as of a poisonous image
+            log.exception("outcome.unreadable", key=key)
+            self.replies.send(request.reply_to, encode(reply))
+            return
+        if is_deleted:
+            self.state.delete(PREFIX + place)
         if held is not None:
-            if is_tombstone(read(Reply, held.data)):
-                self.state.delete(PREFIX + place)
             self.replies.send(request.reply_to, held.data)
 
     def _keep(self, place: str, reason: str, body: str) -> None:

@@ -10,11 +10,12 @@ from dataclasses import dataclass, field
 from skylens.aws_errors import AWS_ERRORS
 from skylens.errors import ExpiredError, MessageError, UnknownJobError
 from skylens.messages import encode, read
-from skylens.store import Object, Store
+from skylens.store import Store
 from web_openstack import deadletters
 from web_openstack.deleted import Tombstone, is_tombstone, tombstone
 from web_openstack.direct import uploaded
 from web_openstack.jobs import Jobs, check_id, unavailable
+from web_openstack.outcomes import outcome_key
 from web_openstack.refill import before
 from web_openstack.webhooks import hooks
 from web_openstack.webhooks.agenda import Place
@@ -46,42 +47,45 @@ class Deletion:
 
     def _delete(self, job: str, tenant: str) -> None:
         place = f"{tenant}/{job}"
-        outcome = self.jobs.outputs.get(f"{place}.json")
+        has_outcome, is_whole = self._found(outcome_key(job, tenant))
         has_image = self.jobs.inputs.size(place) is not None
-        if outcome is None and not has_image:
+        if not (has_outcome or has_image):
             if self.jobs.is_expired(job):
                 raise ExpiredError(f"job {job} is older than results are kept, and nothing of it is left")
             raise UnknownJobError(f"no job {job} here")
-        if has_image or not _is_whole(outcome):
+        if has_image or not is_whole:
             self._do_all(job, tenant)
         else:
             self.jobs.settle(tombstone(job, tenant))
             self._clear_uploads(job, tenant)
 
+    def _found(self, key: str) -> tuple[bool, bool]:
+        """Whether there is an outcome, and whether it says that the deletion was done to the end.
+
+        One that cannot be read does not.
+        """
+        try:
+            held = self.jobs.outputs.get(key)
+            stone = read(Tombstone, held.data) if held else None
+        except MessageError:
+            return True, False
+        return stone is not None, stone is not None and is_tombstone(stone) and stone.whole
+
     def _do_all(self, job: str, tenant: str) -> None:
-        place = f"{tenant}/{job}"
-        self.jobs.outputs.put(f"{place}.json", encode(tombstone(job, tenant)), "application/json")
+        place, outcome = f"{tenant}/{job}", outcome_key(job, tenant)
+        self.jobs.outputs.put(outcome, encode(tombstone(job, tenant)), "application/json")
         self.jobs.settle(tombstone(job, tenant))
         self.state.put(f"{FOLDER}/{self.jobs.new_id()}/{place}", b"{}", "application/json")
         self.state.delete(f"{deadletters.PREFIX}{place}")
         self.state.delete(hooks.key(Place(tenant, job)))
         self._clear_uploads(job, tenant)
         self.jobs.inputs.delete(place)
-        self.jobs.outputs.put(f"{place}.json", encode(tombstone(job, tenant, whole=True)), "application/json")
+        self.jobs.outputs.put(outcome, encode(tombstone(job, tenant, whole=True)), "application/json")
 
     def _clear_uploads(self, job: str, tenant: str) -> None:
         """Delete what could not be cleared when the job was taken in, or was stored again."""
         for upload in self.jobs.inputs.keys(uploaded(job, tenant)):
             self.jobs.inputs.delete(upload)
-
-
-def _is_whole(outcome: Object | None) -> bool:
-    """Whether it is the tombstone of a deletion that was done to the end; what cannot be read is none."""
-    try:
-        stone = read(Tombstone, outcome.data) if outcome else None
-    except MessageError:
-        return False
-    return stone is not None and is_tombstone(stone) and stone.whole
 
 
 @dataclass

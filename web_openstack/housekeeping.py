@@ -12,6 +12,7 @@ from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import ExpiredError, MessageError, SkylensError
+from skylens.instances import DEPLOYMENT_TAG
 from skylens.queues import SqsQueue, SqsQueues
 from web_openstack.jobs import Jobs
 
@@ -21,17 +22,29 @@ SEEN_TAG = "skylens:seen"
 """Unix seconds when the owner of a reply queue was last alive."""
 SEEN_EVERY, FORGOTTEN = 300.0, 3600.0
 """Seconds between two signs of life, and without one until a queue is swept."""
+REPLIES_KEPT = 86400
+"""Seconds that an answer is kept in a reply queue."""
 ASTRAY, LOOKS = 60.0, 20
 """Seconds after which an outstanding job's answer is looked for in the bucket, and how many at a time."""
 ROUND = 5.0
 
 
+def tags(deployment: str, clock: Clock) -> dict[str, str]:
+    """Of a reply queue whose owner is alive now."""
+    return {DEPLOYMENT_TAG: deployment, SEEN_TAG: str(int(clock.now()))}
+
+
 @dataclass
 class ReplyQueues:
-    """Keeps this node's reply queue tagged as alive and sweeps those whose owner is gone."""
+    """Keeps this node's reply queue tagged as alive and closed to others, and sweeps those whose owner is gone.
+
+    A web node's role may make such a queue, so who stole it may have made ours, or changed it, with a policy that lets
+    the thief read on when the role is lost: what was set is taken back again and again.
+    """
 
     queues: SqsQueues
     own: SqsQueue
+    deployment: str
     prefix: str
     clock: Clock
     _next: float = float("-inf")
@@ -40,10 +53,12 @@ class ReplyQueues:
         if self.clock.ticks() < self._next:
             return
         self._next = self.clock.ticks() + SEEN_EVERY
-        self.queues.tag(self.own, {SEEN_TAG: str(int(self.clock.now()))})
-        for queue, tags in self.queues.tagged(self.prefix):
-            seen = tags.get(SEEN_TAG, "")
-            if queue.url != self.own.url and seen.isdigit() and self.clock.now() - int(seen) > FORGOTTEN:
+        # Tags first: without them another node takes the queue for forgotten.
+        self.queues.tag(self.own, tags(self.deployment, self.clock))
+        self.queues.close(self.own, REPLIES_KEPT)
+        for queue, told in self.queues.tagged(self.prefix):
+            last = told.get(SEEN_TAG, "")
+            if queue.url != self.own.url and last.isdigit() and self.clock.now() - int(last) > FORGOTTEN:
                 log.info("replies.swept", queue=queue.url)
                 self.queues.remove(queue)
 

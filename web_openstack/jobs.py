@@ -16,11 +16,12 @@ from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import ExpiredError, TooLargeError, UnavailableError, UnknownJobError
-from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment, read
+from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment
 from skylens.store import Object, Store
 from web_openstack.deleted import Deleted, is_tombstone, tombstone
 from web_openstack.demand import DemandCounter
 from web_openstack.fairness import Standing
+from web_openstack.outcomes import outcome_key, read_outcome
 from web_openstack.recent import Recent
 from web_openstack.result_cache import ResultCache
 from web_openstack.uploads import Image, clean_name
@@ -108,7 +109,7 @@ class Jobs:
         timings = Timings(received=now, queued=now, started=now, finished=now)
         result = msgspec.structs.replace(known, id=job, name=name, timings=timings, same_as=known.id)
         reply = Reply(id=job, tenant=tenant, name=name, top=top, result=result)
-        place = f"{tenant}/{job}.json"
+        place = outcome_key(job, tenant)
         try:
             storing = self.calls.submit(self.outputs.put_if, place, encode(reply), "application/json", etag=None)
             if storing.result() is not None:
@@ -214,9 +215,10 @@ class Jobs:
 
     def begin_look(self, job: str, tenant: str) -> Callable[[], Reply | None]:
         """Begin to ``look``. What is returned waits for the answer, and raises what ``look`` raises."""
-        return partial(self._seen, job, self.calls.submit(self.outputs.get, f"{tenant}/{job}.json"))
+        place = outcome_key(job, tenant)
+        return partial(self._seen, job, place, self.calls.submit(self.outputs.get, place))
 
-    def _seen(self, job: str, asked: "Future[Object | None]") -> Reply | None:
+    def _seen(self, job: str, place: str, asked: "Future[Object | None]") -> Reply | None:
         try:
             held = asked.result()
         except AWS_ERRORS as error:
@@ -225,7 +227,7 @@ class Jobs:
             raise ExpiredError(f"job {job} is older than the {self.retention / 3600:g} hours that results are kept")
         if held is None:
             return None
-        reply = read(Reply, held.data)
+        reply = read_outcome(place, held)
         self.settle(reply)
         return reply
 

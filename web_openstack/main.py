@@ -29,7 +29,7 @@ from web_openstack.app import Deps, create_app, create_internal_app
 from web_openstack.deadletters import DeadLetters
 from web_openstack.deletion import Deletions
 from web_openstack.gate import Gate
-from web_openstack.housekeeping import SEEN_TAG, Astray, Housekeeping, ReplyQueues
+from web_openstack.housekeeping import REPLIES_KEPT, Astray, Housekeeping, ReplyQueues, tags
 from web_openstack.identity import identified
 from web_openstack.jobs import OWN
 from web_openstack.keyring import Keyring
@@ -43,8 +43,6 @@ log = logs.get(__name__)
 
 POOL = 64
 """Connections to AWS kept open."""
-REPLIES_KEPT = 86400
-"""Seconds an answer stays in a reply queue."""
 SOCKETS = {"public": "listen", "internal": "internal_listen"}
 """The sockets that systemd may hand over, by FileDescriptorName, each with the setting that it stands for."""
 
@@ -116,7 +114,7 @@ def _serve(
 
     def own() -> SqsQueue:
         name = prefix + settings.node_name()
-        queues.ensure(name, {SEEN_TAG: str(int(clock.now()))}, REPLIES_KEPT)
+        queues.ensure(name, tags(settings.deployment, clock), REPLIES_KEPT)
         return queues.named(name, HIDDEN)
 
     tokens, vouching = vouched(settings, clock, stack)
@@ -146,7 +144,7 @@ def _serve(
             dead.poll,
             Astray(deps.jobs).look,
             deps.audit.flush,
-            ReplyQueues(queues, own(), prefix, clock).keep,
+            ReplyQueues(queues, own(), settings.deployment, prefix, clock).keep,
             *([refill.keep] if settings.cache_mib else []),
         ]
     )

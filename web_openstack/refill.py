@@ -6,19 +6,23 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import islice, takewhile
+from operator import gt
 
 from skylens import active, logs
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import MessageError
-from skylens.messages import Reply, read
+from skylens.messages import Reply
 from skylens.store import Store
+from web_openstack.outcomes import read_outcome
 from web_openstack.result_cache import ResultCache
 
 log = logs.get(__name__)
 
 FETCHED, ROUND, READERS = 2000, 200, 8
 """Most answers fetched for a tenant, so many in each round of housekeeping, so many at a time."""
+AHEAD = 900.0
+"""Seconds by which another node's clock may be ahead: S3 refuses those that are off by more."""
 STRETCHES = (60.0, 600.0, 3600.0, 86400.0)
 """Seconds back that are listed to find them, one after the other until there are enough."""
 
@@ -55,11 +59,12 @@ class Refill:
     def _newest(self, tenant: str) -> deque[str]:
         """Keys of a tenant's newest outcomes, in order: ids are time-ordered, and so is a bucket's listing."""
         found: deque[str] = deque(maxlen=FETCHED)
-        now, end = self.clock.now(), ""
+        now = self.clock.now()
+        end = before(tenant, now + AHEAD)
         for back in STRETCHES:
             start = before(tenant, now - back)
             listed = self.outputs.keys(f"{tenant}/", start)
-            older = deque(takewhile(partial(_is_until, end), listed), FETCHED - len(found))
+            older = deque(takewhile(partial(gt, end), listed), FETCHED - len(found))
             found.extendleft(reversed(older))
             end = start
             if len(found) == FETCHED:
@@ -70,7 +75,7 @@ class Refill:
         """An outcome; None when it is gone or cannot be read, which is for whoever asks for it to say."""
         try:
             held = self.outputs.get(key)
-            return read(Reply, held.data) if held else None
+            return read_outcome(key, held) if held else None
         except (MessageError, *AWS_ERRORS) as error:
             log.warning("cache.not_filled", key=key, trouble=explain(error))
             return None
@@ -80,7 +85,3 @@ def before(folder: str, moment: float) -> str:
     """A key before those of all UUIDs made from then on: a UUIDv7 begins with its milliseconds (RFC 9562, 5.7)."""
     stamp = f"{max(0, int(moment * 1000)):012x}"
     return f"{folder}/{stamp[:8]}-{stamp[8:]}"
-
-
-def _is_until(end: str, key: str) -> bool:
-    return not end or key < end

@@ -10,6 +10,7 @@ from skylens import logs
 from skylens.clock import Clock
 from skylens.messages import Reply
 from skylens.store import Store
+from web_openstack.outcomes import outcome_key
 
 log = logs.get(__name__)
 
@@ -46,7 +47,7 @@ class Unstored:
         if not reply.worker:
             return
         with self._lock:
-            key = f"{reply.tenant}/{reply.id}.json"
+            key = outcome_key(reply.id, reply.tenant)
             if key not in self._told:
                 self._told[key] = self.clock.ticks(), body
                 self._bytes += len(body)

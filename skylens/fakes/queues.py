@@ -117,6 +117,8 @@ class FakeQueues:
 
     queues: dict[str, FakeQueue] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    closed: list[tuple[str, int]] = field(default_factory=list)
+    """Name and retention in seconds at each call of ``close``."""
     clock: Clock = field(default_factory=Clock)
 
     def send(self, name: str, body: bytes) -> bool:
@@ -132,6 +134,9 @@ class FakeQueues:
 
     def tag(self, queue: FakeQueue, tags: dict[str, str]) -> None:
         self.tags[self._name(queue)].update(tags)
+
+    def close(self, queue: FakeQueue, retention: int) -> None:
+        self.closed.append((self._name(queue), retention))
 
     def tagged(self, prefix: str) -> list[tuple[FakeQueue, dict[str, str]]]:
         return [(queue, self.tags.get(name, {})) for name, queue in self.queues.items() if name.startswith(prefix)]

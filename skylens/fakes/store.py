@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from skylens.clock import Clock
 from skylens.fakes.script import Script
-from skylens.store import Invitation, Object, Wanted
+from skylens.store import RECORD, Invitation, Object, Wanted, check_size
 
 
 @dataclass
@@ -40,10 +40,13 @@ class FakeStore:
         self.objects[key] = (data, etag, self.clock.now())
         return etag
 
-    def get(self, key: str) -> Object | None:
+    def get(self, key: str, most: int = RECORD) -> Object | None:
         self.script.called("get", key)
         held = self.objects.get(key)
-        return Object(held[0], held[1], self.clock.now() - held[2]) if held else None
+        if held is None:
+            return None
+        check_size(key, len(held[0]), most)
+        return Object(held[0], held[1], self.clock.now() - held[2])
 
     def size(self, key: str) -> int | None:
         self.script.called("size", key)

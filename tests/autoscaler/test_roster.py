@@ -1,5 +1,5 @@
 from autoscaler.fleets import Look
-from autoscaler.roster import Roster
+from autoscaler.roster import STRANGERS, Roster
 from skylens.clock import FakeClock
 from skylens.instances import Instance
 from skylens.messages import WorkerEvent
@@ -138,6 +138,16 @@ def test_a_tag_seen_by_a_restarted_autoscaler_means_draining():
     stage = Stage()
     stage.look(instance(draining=True))
     assert stage.states() == {"i-1": "draining"}
+
+
+def test_a_worker_that_speaks_for_many_others_fills_no_memory_and_silences_no_member():
+    stage = Stage()
+    stage.look(instance())
+    stage.event("ready")
+    for number in range(3 * STRANGERS):
+        stage.event("heartbeat", one=f"i-other{number}")
+    assert len(stage.roster._pulses) <= STRANGERS + 2
+    assert stage.states() == {"i-1": "idle"}
 
 
 def test_a_worker_that_drains_by_itself_stays_draining_through_its_heartbeats():

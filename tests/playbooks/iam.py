@@ -34,6 +34,7 @@ CONDITIONS = {
     "ArnLike": _any,
     "Bool": lambda wanted, found: found == wanted,
     "Null": lambda wanted, found: (found is None) is (wanted == "true"),
+    "NumericLessThanEquals": lambda wanted, found: found is not None and float(found) <= float(wanted),
     "NumericLessThanEqualsIfExists": lambda wanted, found: found is None or float(found) <= float(wanted),
 }
 
@@ -102,6 +103,10 @@ def _everything(action):
     return lambda call, tags: [Asked(action)]
 
 
+DISK = {"Ebs": {"VolumeSize": 16, "VolumeType": "gp3"}}
+"""The template's, where a call names none."""
+
+
 def _launch(call, tags):
     """RunInstances asks for everything that takes part; what the template names is believed to be tagged as it is."""
     template, ours = ec2("launch-template/lt-1"), _tagged(tags)
@@ -119,7 +124,10 @@ def _launch(call, tags):
     for resource, instead in ((ec2("security-group/sg-1"), "SecurityGroupIds"), (IMAGE, "ImageId")):
         named = str("LaunchTemplate" in call and instead not in call).lower()
         asked += [Asked("ec2:RunInstances", resource, {**ours, "ec2:IsLaunchTemplateResource": named})]
-    asked += [Asked("ec2:RunInstances", ec2(f"{what}/*"), given) for what in ("network-interface", "volume")]
+    asked += [Asked("ec2:RunInstances", ec2("network-interface/*"), given)]
+    for disk in call.get("BlockDeviceMappings", [DISK]):
+        volume = {"ec2:VolumeSize": str(disk["Ebs"]["VolumeSize"]), "ec2:VolumeType": disk["Ebs"]["VolumeType"]}
+        asked += [Asked("ec2:RunInstances", ec2("volume/*"), {**given, **volume})]
     if "InstanceMarketOptions" in call:
         asked += [Asked("ec2:RunInstances", ec2("spot-instances-request/*"))]
     role = f"arn:aws:iam::{ACCOUNT}:role/{next(iter(tags.values()), '')}-worker"
@@ -186,6 +194,7 @@ CALLS = {
     "GetQueueAttributes": _queue("sqs:GetQueueAttributes"),
     "GetQueueUrl": _queue("sqs:GetQueueUrl"),
     "CreateQueue": _queue("sqs:CreateQueue"),
+    "SetQueueAttributes": _queue("sqs:SetQueueAttributes"),
     "TagQueue": _queue("sqs:TagQueue"),
     "ListQueueTags": _queue("sqs:ListQueueTags"),
     "DeleteQueue": _queue("sqs:DeleteQueue"),

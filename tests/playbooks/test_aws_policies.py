@@ -6,7 +6,7 @@ from pathlib import Path
 
 import botocore
 import pytest
-from iam import ACCOUNT, CALLS, OWNED, PLACE, Asked, allows, ec2, questions, s3, sqs
+from iam import ACCOUNT, CALLS, DISK, OWNED, PLACE, Asked, allows, ec2, questions, s3, sqs
 from moto.iam.policy_validation import IAMPolicyDocumentValidator
 from rendered import render
 
@@ -103,7 +103,7 @@ NEEDS = {
         *listing("input", "output", "state"),
         *on("requests", "SendMessage", "SendMessageBatch", "GetQueueAttributes"),
         *on("requests-dead", "ReceiveMessage", "DeleteMessageBatch"),
-        *on("replies-web-1-8080", "CreateQueue", "TagQueue", "ListQueueTags", "DeleteQueue"),
+        *on("replies-web-1-8080", "CreateQueue", "SetQueueAttributes", "TagQueue", "ListQueueTags", "DeleteQueue"),
         *on("replies-web-1-8080", "SendMessage", "SendMessageBatch", "ReceiveMessage", "DeleteMessageBatch"),
         ("ListQueues", {"QueueNamePrefix": "skylens-replies-"}),
     ],
@@ -216,6 +216,8 @@ def test_nobody_may_do_what_nobody_does(policies, who, asked):
         {**LAUNCH, "InstanceMarketOptions": {"MarketType": "spot"}},
         {**LAUNCH, "SecurityGroupIds": ["sg-1"]},
         {**LAUNCH, "ImageId": "ami-1"},
+        {**LAUNCH, "BlockDeviceMappings": [DISK, {"Ebs": {"VolumeSize": 16384, "VolumeType": "gp3"}}]},
+        {**LAUNCH, "BlockDeviceMappings": [{"Ebs": {"VolumeSize": 16, "VolumeType": "io2"}}]},
     ],
     ids=[
         "another-type",
@@ -224,6 +226,8 @@ def test_nobody_may_do_what_nobody_does(policies, who, asked):
         "spot-although-not-set",
         "another-group",
         "another-image",
+        "a-large-disk",
+        "an-expensive-disk",
     ],
 )
 def test_the_autoscaler_launches_nothing_but_what_it_was_made_for(policies, wrong):
@@ -255,6 +259,13 @@ def test_a_group_larger_than_the_maximum_may_be_brought_down_step_by_step(tmp_pa
     for size in (most, most + 1):
         (asked,) = questions("UpdateAutoScalingGroup", {**LIMIT, "MaxSize": size}, OURS)
         assert allows(policy, asked) is (size == most)
+
+
+def test_an_image_of_ones_own_may_have_disks_of_any_kind(tmp_path):
+    policy = rendered(tmp_path, "ec2", skylens_worker_ami="ami-1")["scaler"]
+    call = {**LAUNCH, "BlockDeviceMappings": [{"Ebs": {"VolumeSize": 200, "VolumeType": "io2"}}]}
+    disks = [asked for asked in questions("RunInstances", call, OURS) if asked.resource == ec2("volume/*")]
+    assert [allows(policy, asked) for asked in disks] == [True]
 
 
 def test_a_worker_may_not_write_an_outcome_in_the_place_of_another(policies):

@@ -1,5 +1,6 @@
 """Queues by name and by tag, over the fake and over SQS: see conftest."""
 
+import json
 import uuid
 
 import pytest
@@ -35,6 +36,30 @@ def test_tags_are_set_changed_and_found_by_prefix(queues):
     for queue, _ in queues.tagged(prefix):
         queues.remove(queue)
     assert queues.tagged(prefix) == []
+
+
+def test_what_somebody_else_set_is_taken_back(aws):
+    queues, name, target = SqsQueues(aws.sqs(), aws.sqs_polling()), f"x-{uuid.uuid4().hex}", f"y-{uuid.uuid4().hex}"
+    asked = {"QueueUrl": queues.ensure(target, {}, 3600).url, "AttributeNames": ["QueueArn"]}
+    arn = aws.sqs().get_queue_attributes(**asked)["Attributes"]["QueueArn"]
+    everybody = {"Effect": "Allow", "Principal": "*", "Action": "sqs:*", "Resource": arn.replace(target, name)}
+    theirs = {
+        "Policy": json.dumps({"Version": "2012-10-17", "Statement": [everybody]}),
+        "RedrivePolicy": json.dumps({"deadLetterTargetArn": arn, "maxReceiveCount": 1}),
+        "DelaySeconds": "900",
+        "MaximumMessageSize": "1024",
+        "MessageRetentionPeriod": "60",
+    }
+    aws.sqs().create_queue(QueueName=name, Attributes=theirs)
+    ours = queues.ensure(name, {}, 3600)
+    queues.close(ours, 3600)
+    found = aws.sqs().get_queue_attributes(QueueUrl=ours.url, AttributeNames=["All"])["Attributes"]
+    assert not found.get("Policy")
+    assert not found.get("RedrivePolicy")
+    wanted = {"DelaySeconds": "0", "MaximumMessageSize": "262144", "MessageRetentionPeriod": "3600"}
+    assert found | wanted == found
+    ours.send(b"x" * 2000)
+    assert [len(message.body) for message in until(lambda: ours.receive(1, wait=1))] == [2000]
 
 
 def test_a_queue_that_was_removed_by_another_is_gone_for_its_holder(aws):

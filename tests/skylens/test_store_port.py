@@ -3,6 +3,9 @@
 import pytest
 from port_suite import DEADLINE, together, until
 
+from skylens.errors import MessageError
+from skylens.store import RECORD
+
 
 def test_an_object_is_read_as_it_was_written_and_replaced_whole(store):
     assert store.get("a/b") is None
@@ -14,6 +17,15 @@ def test_an_object_is_read_as_it_was_written_and_replaced_whole(store):
     store.put("a/b", b"", "image/png")
     assert store.get("a/b").data == b""
     assert store.get("a/b").etag != before
+
+
+def test_of_an_object_larger_than_asked_for_nothing_is_read(store):
+    store.put("large", b"x" * (RECORD + 1), "text/plain")
+    with pytest.raises(MessageError, match=rf"'large' has {RECORD + 1:,} bytes; at most {RECORD:,} are read"):
+        store.get("large")
+    assert len(store.get("large", RECORD + 1).data) == RECORD + 1
+    store.put("large", b"x" * RECORD, "text/plain")
+    assert len(store.get("large").data) == RECORD
 
 
 def test_a_deleted_object_is_gone_and_deleting_it_again_is_no_error(store):

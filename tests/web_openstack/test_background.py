@@ -6,11 +6,13 @@ import pytest
 from fleets import report
 from web_tier import picture
 
-from skylens.errors import UnavailableError
+from skylens.errors import PoisonImageError, UnavailableError, UndecodableImageError
 from skylens.fakes import FakeQueue, aws_error
-from skylens.messages import Reply, decode, encode
+from skylens.instances import DEPLOYMENT_TAG
+from skylens.messages import Failure, Reply, decode, encode, read
+from skylens.store import RECORD
 from web_openstack.deadletters import DeadLetters
-from web_openstack.housekeeping import ASTRAY, FORGOTTEN, SEEN_TAG, Astray, Housekeeping, ReplyQueues
+from web_openstack.housekeeping import ASTRAY, FORGOTTEN, SEEN_EVERY, SEEN_TAG, Astray, Housekeeping, ReplyQueues
 from web_openstack.metrics import WebMetrics
 from web_openstack.replies import ReplyHelper, ReplyThread
 from web_openstack.unstored import Unstored
@@ -184,9 +186,18 @@ def test_a_reply_queue_is_swept_only_when_its_owner_is_long_gone(web):
     web.queues.ensure("skylens-replies-alive", {SEEN_TAG: str(int(now - 60))}, 60)
     web.queues.ensure("skylens-replies-foreign", {}, 60)
     own = web.queues.queues["skylens-replies-web-1"]
-    ReplyQueues(web.queues, own, "skylens-replies-", web.clock.clock()).keep()
+    ReplyQueues(web.queues, own, "skylens", "skylens-replies-", web.clock.clock()).keep()
     assert set(web.queues.queues) == {"skylens-replies-web-1", "skylens-replies-alive", "skylens-replies-foreign"}
-    assert web.queues.tags["skylens-replies-web-1"][SEEN_TAG] == str(int(now))
+    assert web.queues.tags["skylens-replies-web-1"] == {SEEN_TAG: str(int(now)), DEPLOYMENT_TAG: "skylens"}
+
+
+def test_a_reply_queue_is_closed_to_others_every_few_minutes(web):
+    own = web.queues.queues["skylens-replies-web-1"]
+    chore = ReplyQueues(web.queues, own, "skylens", "skylens-replies-", web.clock.clock())
+    for _ in range(4):
+        chore.keep()
+        web.clock.sleep(SEEN_EVERY / 2)
+    assert web.queues.closed == [("skylens-replies-web-1", 86400)] * 2
 
 
 def test_demand_is_counted_per_second(web):
@@ -312,6 +323,32 @@ def test_an_unreadable_outcome_does_not_hide_those_behind_it(web):
     assert not web.deps.jobs.demand.is_outstanding(second.id, "default")
 
 
+@pytest.mark.parametrize("body", [b"nonsense", bytes(RECORD + 1), None])
+def test_an_outcome_that_is_none_stops_no_other_dead_letter(web, body):
+    """As a worker in wrong hands may store it; ``None``: it says that it is another job's."""
+    first, second = submit(web), submit(web)
+    foreign = Reply(id=second.id, tenant="default", failure=Failure.of(UndecodableImageError("x")))
+    web.outputs.put(f"default/{first.id}.json", encode(foreign) if body is None else body, "application/json")
+    dead = dead_letters(web)
+    for request in (first, second):
+        dead.queue.send(encode(request))
+    assert dead.poll() == 2
+    assert dead.queue.messages == {}
+    told = [read(Reply, message.body) for message in web.queues.queues["skylens-replies-web-1"].messages.values()]
+    assert [(reply.id, reply.failure.code) for reply in told] == [
+        (request.id, PoisonImageError.code) for request in (first, second)
+    ]
+
+
+@pytest.mark.parametrize("body", [b"nonsense", bytes(RECORD + 1)])
+def test_who_asks_for_an_outcome_that_is_none_is_told_so(web, body):
+    request = submit(web)
+    web.outputs.put(f"default/{request.id}.json", body, "application/json")
+    web.deps.jobs.demand.withdrawn(request.id, "default")
+    answer = web.client.simulate_get(f"/v1/images/{request.id}")
+    assert (answer.status_code, answer.json["code"]) == (500, "bad-message")
+
+
 def test_withdrawing_an_old_job_leaves_no_negative_count(web):
     demand = web.deps.jobs.demand
     demand.accepted("a", "t")
@@ -336,5 +373,5 @@ def test_a_node_never_sweeps_its_own_queue_by_a_stale_listing(web, monkeypatch):
     own = web.queues.queues["skylens-replies-web-1"]
     stale = [(own, {SEEN_TAG: "1"})]
     monkeypatch.setattr(web.queues, "tagged", lambda _: stale)
-    ReplyQueues(web.queues, own, "skylens-replies-", web.clock.clock()).keep()
+    ReplyQueues(web.queues, own, "skylens", "skylens-replies-", web.clock.clock()).keep()
     assert "skylens-replies-web-1" in web.queues.queues

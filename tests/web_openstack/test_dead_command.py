@@ -10,6 +10,7 @@ from skylens.clock import FakeClock
 from skylens.errors import PoisonImageError, SkylensError, UndecodableImageError
 from skylens.fakes import FakeQueue, FakeStore, aws_error
 from skylens.messages import Failure, Reply, Request, decode, encode
+from skylens.store import RECORD
 from web_openstack.dead_cli import COMMANDS
 from web_openstack.dead_records import DeadRecords
 from web_openstack.deadletters import DeadLetter
@@ -133,6 +134,14 @@ def test_dropping_leaves_image_and_answer(place):
     assert place.state.objects == {}
     assert len(place.outputs.objects) == 1
     assert run(place, "drop", FIRST) == 1
+
+
+@pytest.mark.parametrize("damaged", [b"nonsense", bytes(RECORD + 1)])
+def test_an_outcome_that_cannot_be_read_makes_room_for_a_retry(place, damaged):
+    place.outputs.put(f"{FIRST}.json", damaged, "application/json")
+    assert run(place, "retry", FIRST) == 0
+    assert [request.id for request in queued(place)] == ["0198a"]
+    assert place.outputs.objects == {}
 
 
 @pytest.mark.parametrize("words", [["retry"], ["drop"], ["show"], ["retry", "--all", FIRST]])

@@ -14,6 +14,7 @@ from skylens.active import Active, Canary
 from skylens.errors import UndecodableImageError
 from skylens.fakes import aws_error
 from skylens.messages import Label, Model, Reply, Result, Timings, encode, read
+from skylens.store import RECORD
 from web_openstack.deleted import Deleted
 from web_openstack.refill import FETCHED, ROUND, Refill, before
 from web_openstack.result_cache import OVERHEAD, ResultCache
@@ -233,12 +234,32 @@ def test_after_a_start_the_newest_answers_are_back(seen, make_web):
     assert fresh.taken() == []
 
 
+def store(web, at, number, key=""):
+    """An answer of that moment, by default where it belongs."""
+    job = before("default", at).removeprefix("default/") + f"-{number}"
+    reply = made(number, at=at)
+    reply = msgspec.structs.replace(reply, id=job, result=msgspec.structs.replace(reply.result, id=job))
+    web.outputs.put(key or f"default/{job}.json", encode(reply), "application/json")
+
+
+def test_what_a_worker_may_store_to_harm_is_not_taken_in_and_hides_nothing(make_web):
+    web = make_web()
+    now = web.clock.now()
+    store(web, now - 60, 1, key=f"{before('default', now - 50)}-other.json")
+    web.outputs.put(f"{before('default', now - 40)}-large.json", bytes(RECORD + 1), "application/json")
+    for number in range(FETCHED):
+        store(web, now + 3600, number)
+    store(web, now - 30, FETCHED)
+    refill(web).keep()
+    assert {int(key.digest, 16) for key in web.deps.jobs.cache._entries} == {FETCHED}
+
+
 def test_it_fetches_a_few_in_each_round_the_newest_only_and_once(make_web):
     web = make_web()
     now = web.clock.now()
     for number in range(FETCHED + 50):
         at = now - (FETCHED + 50 - number) * 2  # over an hour
-        web.outputs.put(f"{before('default', at)}-{number}.json", encode(made(number, at=at)), "application/json")
+        store(web, at, number)
     keeper = refill(web)
     for done in range(1, FETCHED // ROUND + 3):
         keeper.keep()

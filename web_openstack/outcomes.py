@@ -1,0 +1,17 @@
+"""Outcomes: what lies in the output bucket as the answer to a job, where workers and web nodes write."""
+
+from skylens.errors import MessageError
+from skylens.messages import Reply, read
+from skylens.store import Object
+
+
+def outcome_key(job: str, tenant: str) -> str:
+    return f"{tenant}/{job}.json"
+
+
+def read_outcome(key: str, held: Object) -> Reply:
+    """The answer that lies at this key. Raises MessageError when it cannot be read, or is that of another job."""
+    reply = read(Reply, held.data)
+    if outcome_key(reply.id, reply.tenant) != key:
+        raise MessageError(f"the outcome {key} says that it is that of {reply.tenant}/{reply.id}")
+    return reply
