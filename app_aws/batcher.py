@@ -4,10 +4,12 @@ import math
 import queue
 import threading
 import time
+import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 
 from app_aws.engine import Array
+from skylens.errors import SkylensError, let_go
 
 Prepare = Callable[[], Array]
 _Job = tuple[Prepare, "Future[Array]"]
@@ -99,7 +101,7 @@ class Batcher:
             found = self._infer([image for image, _ in batch])
         except Exception as error:  # noqa: BLE001 - goes to whoever submitted the image
             if len(batch) == 1:
-                batch[0][1].set_exception(error)
+                batch[0][1].set_exception(_bare(error))
             else:
                 for job in batch:
                     self._resolve([job])
@@ -115,5 +117,15 @@ def _prepared(job: _Job) -> list[_Ready]:
     try:
         return [(prepare(), future)]
     except Exception as error:  # noqa: BLE001 - goes to whoever submitted the image
-        future.set_exception(error)
+        future.set_exception(_bare(error))
         return []
+
+
+def _bare(error: Exception) -> Exception:
+    """An error for a future: its traceback would lead to frames that lead to the future, and keep the pictures in them.
+
+    Of one that is no answer to a client, the traceback is added as text.
+    """
+    if not isinstance(error, SkylensError):
+        error.add_note("".join(traceback.format_exception(error)))
+    return let_go(error)

@@ -1,5 +1,7 @@
 """The one error tree. A class carries its HTTP status, its code and a sentence that is safe to show to a client."""
 
+from typing import TypeVar
+
 
 class SkylensError(Exception):
     """Something went wrong that a client may be told about.
@@ -88,6 +90,19 @@ class MessageError(SkylensError):
 
 class ModelError(SkylensError):
     code, title = "bad-model", "A model folder is wrong"
+
+
+_Error = TypeVar("_Error", bound=BaseException)
+
+
+def let_go(error: _Error) -> _Error:
+    """The error alone, for where it is kept: by its traceback it has all that was in the frames it came through.
+
+    If one of those leads back to the error, as that of who waits for a future does, Python frees them only when it
+    looks for cycles, which is every so many objects, however large they are.
+    """
+    error.__traceback__ = error.__cause__ = error.__context__ = None
+    return error
 
 
 def by_code(code: str) -> type[SkylensError]:

@@ -85,9 +85,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def __init__(self, server: "Server", *args: Any, **options: Any) -> None:
         super().__init__(server, *args, **options)
-        self.parser_class = partial(
-            Parser, gate=server.gate, room=server.room, turned_away=self._refuse, tell=self._tell
-        )
+        self._parser = partial(Parser, self.adj, server.gate, server.room)
 
     def _refuse(self) -> None:
         self.refusing = True
@@ -134,7 +132,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """Take the next request in, as much of it as is there, if none is under way."""
         while self._behind and not self.requests and not self.refusing:
             if self.request is None:
-                self.request, self._coming = self.parser_class(self.adj), Pace(time.time())
+                self.request, self._coming = self._parser(self._refuse, self._tell), Pace(time.time())
             self._behind = self._behind[self.request.received(self._behind) :]
             self._look()
 
@@ -149,8 +147,9 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.server.add_task(self)
 
     def handle_close(self) -> None:
-        if self.request is not None:
-            self.request.leave()
+        if self.request is not None:  # and its file, which would lie there until Python looks for cycles
+            self.request.close()
+            self.request = None
         super().handle_close()
 
     def handle_write(self) -> None:

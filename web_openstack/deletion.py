@@ -12,6 +12,7 @@ from skylens.errors import ExpiredError, MessageError, UnknownJobError
 from skylens.messages import encode, read
 from skylens.store import Store
 from web_openstack import deadletters
+from web_openstack.berths import Berths
 from web_openstack.deleted import Tombstone, is_tombstone, tombstone
 from web_openstack.direct import uploaded
 from web_openstack.jobs import Jobs, check_id, unavailable
@@ -20,6 +21,8 @@ from web_openstack.refill import before
 from web_openstack.webhooks import hooks
 from web_openstack.webhooks.agenda import Place
 
+AT_ONCE = 8
+"""Deletions at work at once, of tenants in turn: each is up to nine calls, and others want the threads that call AWS."""
 FOLDER = "deleted"
 """Where in the state bucket the other nodes are told: ``deleted/<UUIDv7 of the deletion>/<tenant>/<job>``."""
 NEAR = 60.0
@@ -32,6 +35,7 @@ FAR, FAR_EVERY = 1860.0, 300.0
 class Deletion:
     jobs: Jobs
     state: Store
+    _berths: Berths = field(default_factory=lambda: Berths(AT_ONCE), init=False)
 
     def delete(self, job: str, tenant: str) -> None:
         """Delete a job's image and answer, for ever; once more if they were deleted before.
@@ -41,7 +45,8 @@ class Deletion:
         """
         check_id(job)
         try:
-            self.jobs.calls.submit(self._delete, job, tenant).result()
+            with self._berths.hold(tenant):
+                self.jobs.calls.submit(self._delete, job, tenant).result()
         except AWS_ERRORS as error:
             raise unavailable(error, "; send the deletion again, for it is not complete") from error
 

@@ -15,7 +15,7 @@ from uuid_utils import UUID
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
-from skylens.errors import ExpiredError, TooLargeError, UnavailableError, UnknownJobError
+from skylens.errors import ExpiredError, TooLargeError, UnavailableError, UnknownJobError, let_go
 from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment
 from skylens.store import Object, Store
 from web_openstack.deleted import Deleted, is_tombstone, tombstone
@@ -293,6 +293,7 @@ class Jobs:
 def unavailable(error: Exception, so: str = "") -> UnavailableError:
     """AWS failed: say so without its inner words, which go to the log. ``so``: what that means for the client."""
     log.warning("aws.failed", trouble=explain(error))
+    let_go(error)  # it may lead to a future that leads to it, and keep the image in one of its frames
     return UnavailableError(f"the cloud behind this door does not answer{so}", retry_after=RETRY_AFTER)
 
 

@@ -4,7 +4,7 @@ import falcon
 import msgspec
 
 from skylens import logs
-from skylens.errors import SkylensError
+from skylens.errors import SkylensError, let_go
 from web_openstack.keys import masked
 
 log = logs.get(__name__)
@@ -28,7 +28,7 @@ def write(resp: falcon.Response, error: SkylensError, **more: str) -> None:
 
 def write_plain(req: falcon.Request, resp: falcon.Response, error: SkylensError) -> None:
     """An error of the plain-text door."""
-    req.context.error = error
+    req.context.error = let_go(error)
     resp.content_type = PLAIN
     resp.text = error.detail
     write_head(resp, error)
@@ -44,7 +44,7 @@ def write_head(resp: falcon.Response, error: SkylensError) -> None:
 
 def on_skylens_error(req: falcon.Request, resp: falcon.Response, error: SkylensError, params: object) -> None:
     del params
-    req.context.error = error
+    req.context.error = let_go(error)  # or the request and its image would be kept: they are in the frames it came by
     write(resp, error)
 
 
@@ -60,4 +60,5 @@ def on_bug(req: falcon.Request, resp: falcon.Response, error: Exception, params:
     """Anything else is our mistake: the trace goes to the log, never to the client."""
     del params
     log.error("http.bug", path=masked(req.path)[:200], exc_info=error)
+    let_go(error)
     write(resp, SkylensError())

@@ -13,8 +13,8 @@ from web_openstack import disposition, header
 
 NAME_BYTES = 255
 """Longest file name that is kept, in bytes of UTF-8: what file systems allow."""
-PARTS, PART_HEADERS = 20_000, 2048
-"""Most parts of a body, and bytes of the headers of one."""
+PARTS, PART_HEADERS, FIELDS = 20_000, 2048, 100
+"""Most parts of a body, bytes of the headers of one, and parts that are no files, which nobody counts or charges."""
 
 
 class Readable(Protocol):
@@ -100,7 +100,7 @@ class Uploads:
     def _parts(self, req: falcon.Request) -> Iterator[tuple[str, str, bytes, SkylensError | None]]:
         """Field, clean name, bytes and trouble of each part that is a file (or, nameless, looks like an image)."""
         try:
-            form = _HANDLER.deserialize(req.bounded_stream, req.content_type, req.content_length)
+            form, fields = _HANDLER.deserialize(req.bounded_stream, req.content_type, req.content_length), 0
             for part in form:
                 # falcon's own reading of a name takes any character set that a client makes up, and Python keeps those
                 said = disposition.names(part._headers.get(b"content-disposition", b"").decode())  # noqa: SLF001
@@ -112,6 +112,8 @@ class Uploads:
                     part.stream.exhaust()
                 if said.filename is not None or _looks_like_image(data):
                     yield said.field, name, data, error
+                elif (fields := fields + 1) > FIELDS:
+                    raise BadRequestError(f"more than {FIELDS} parts of the body are no files")
         except (MultipartParseError, falcon.HTTPInvalidHeader, UnicodeDecodeError) as error:
             detail = getattr(error, "description", None) or "a part's header cannot be read"
             raise BadRequestError(f"the multipart body is malformed: {detail}") from error

@@ -6,6 +6,9 @@ from web_tier import multipart, picture
 
 from skylens.errors import UndecodableImageError
 from skylens.fakes import aws_error
+from skylens.messages import decode
+from web_openstack.resources import batches
+from web_openstack.uploads import FIELDS
 
 
 def post(web, *parts, **query):
@@ -67,6 +70,23 @@ def test_bad_batches_are_refused(make_web):
         assert answer.status_code == 400
     assert web.client.simulate_post("/v1/batches", json={"keys": ["a"] * 3}).status_code == 413
     assert web.client.simulate_post("/v1/batches", body=b"x", headers={"Content-Type": "text/csv"}).status_code == 415
+
+
+def test_a_list_of_very_many_keys_is_refused_before_it_is_read(web, monkeypatch):
+    read = []
+    monkeypatch.setattr(batches, "decode", lambda kind, data: read.append(len(data)) or decode(kind, data))
+    most = web.deps.settings.max_batch
+    for key, count, status in (("a" * 900, most, 202), ('a"b', most, 202), ("a", 5 * most, 413), ("\\", 5 * most, 413)):
+        assert web.client.simulate_post("/v1/batches", json={"keys": [key] * count}).status_code == status
+    assert len(read) == 2
+
+
+def test_parts_that_are_no_files_are_few(web):
+    files = [("f", "a.png", picture())]
+    fields = [("x", None, b"text")] * FIELDS
+    assert post(web, *fields, *files).status_code == 202
+    answer = post(web, *fields, *fields[:1], *files)
+    assert (answer.status_code, "are no files" in answer.json["detail"]) == (400, True)
 
 
 def test_unknown_and_old_batches(web):

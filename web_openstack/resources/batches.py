@@ -65,6 +65,8 @@ class BatchList:
         data = req.bounded_stream.read(longest + 1)
         if len(data) > longest:
             raise TooLargeError(f"a list of keys of more than {longest:,} bytes; a batch has at most {most} files")
+        if data.count(b'"') - data.count(b'\\"') > 2 * (most + 1):  # a MiB of short ones takes as much as 16 MiB
+            raise TooLargeError(f"a list of more than {most} keys; a batch has at most {most} files")
         try:
             keys = decode(Keys, data).keys
         except MessageError as error:
