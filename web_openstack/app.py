@@ -42,7 +42,7 @@ from web_openstack.resources.page import Page
 from web_openstack.resources.plain import PlainDoor
 from web_openstack.resources.uploads import UploadList
 from web_openstack.result_cache import ResultCache
-from web_openstack.room import BODIES, Room
+from web_openstack.room import BODIES, MEMORY, Room
 from web_openstack.same_site import SameSite, is_loopback
 from web_openstack.tenant_limits import TenantLimits
 from web_openstack.turns import Turns
@@ -78,6 +78,7 @@ class Deps:
     audit: Audit
     hooks: Hooks
     room: Room
+    memory: Room
     answers: BatchAnswers
 
     @classmethod
@@ -133,6 +134,7 @@ class Deps:
         admission = Admission(settings.max_waits)
         gauge = QueueGauge(requests, clock)
         room = Room(BODIES * settings.max_body_bytes, clock)
+        memory = Room(max(MEMORY, 2 * settings.max_image_bytes), clock, settings.max_image_bytes)
         metrics.incoming.set_function(room.taken)
         audit = Audit(callers, metrics, clock)
         return cls(
@@ -150,6 +152,7 @@ class Deps:
             audit,
             Hooks(state, agenda),
             room,
+            memory,
             BatchAnswers(jobs),
         )
 

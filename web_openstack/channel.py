@@ -85,7 +85,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def __init__(self, server: "Server", *args: Any, **options: Any) -> None:
         super().__init__(server, *args, **options)
-        self._parser = partial(Parser, self.adj, server.gate, server.room)
+        self._parser = partial(Parser, self.adj, server.gate, server.room, server.memory)
 
     def _refuse(self) -> None:
         self.refusing = True

@@ -22,7 +22,7 @@ from web_openstack.webhooks import hooks
 from web_openstack.webhooks.agenda import Place
 
 AT_ONCE = 8
-"""Deletions at work at once, of tenants in turn: each is up to nine calls, and others want the threads that call AWS."""
+"""Deletions at work at once, of tenants in turn: each is up to nine calls, and others want threads for theirs."""
 FOLDER = "deleted"
 """Where in the state bucket the other nodes are told: ``deleted/<UUIDv7 of the deletion>/<tenant>/<job>``."""
 NEAR = 60.0

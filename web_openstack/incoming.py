@@ -33,17 +33,25 @@ class Parser(framing.Parser):
     body_bytes_received: int
 
     def __init__(
-        self, adj: Adjustments, gate: Gate | None, room: Room | None, turned_away: Callable[[], None], tell: Tell
+        self,
+        adj: Adjustments,
+        gate: Gate | None,
+        room: Room | None,
+        memory: Room | None,
+        turned_away: Callable[[], None],
+        tell: Tell,
     ) -> None:
-        """``room``: needed for bodies that do not fit in memory; None takes in any."""
+        """``room``: needed for bodies that are not small; ``memory``: to read them then; None takes in any."""
         super().__init__(adj)
         self.refused: SkylensError | None = None
         self.caller: Caller | None = None
         self.waiting: Callable[[], None] | None = None
         """What is to be done once the wait is over."""
-        self._gate, self._room, self._turned_away, self._tell = gate, room, turned_away, tell
+        self._gate, self._room, self._memory, self._turned_away, self._tell = gate, room, memory, turned_away, tell
         self._is_told = False
         self._place: Place | None = None
+        self._kept: Place | None = None
+        """Its place in memory, once it is all here."""
         self._bodiless, self._rest = False, b""
 
     def received(self, data: bytes) -> int:
@@ -55,6 +63,8 @@ class Parser(framing.Parser):
             self._ask(self._gate)
         elif self._place and not self.completed and self.body_bytes_received > self._place.size:
             self._grow(self._place)
+        if self._place and self.completed and not self.error:
+            self._find_memory()
         return len(data) if self.refused else taken
 
     def go_on(self) -> bytes:
@@ -69,8 +79,9 @@ class Parser(framing.Parser):
 
     def leave(self) -> None:
         """Give back the room that the body has."""
-        if self._place and self._room:
-            self._room.leave(self._place)
+        for room, place in ((self._room, self._place), (self._memory, self._kept)):
+            if room and place:
+                room.leave(place)
 
     def close(self) -> None:
         super().close()
@@ -119,6 +130,18 @@ class Parser(framing.Parser):
 
     def _enter(self) -> None:
         if self._place and not self._place.taken:
+            self._turn_away(_no_room())
+
+    def _find_memory(self) -> None:
+        """Let it be read as soon as there is memory for it; until then it lies on disk."""
+        if self._memory and self.caller and not self._kept:
+            self._kept = self._memory.ask(self.caller.tenant, self.body_bytes_received, self._hear)
+            if not self._kept.taken:
+                self.waiting, self.completed = self._read, False
+
+    def _read(self) -> None:
+        self.completed = True
+        if self._kept and not self._kept.taken:
             self._turn_away(_no_room())
 
     def _grow(self, place: Place) -> None:

@@ -193,6 +193,7 @@ def _bind(
                 trusted_proxy=settings.trusted_proxy,
                 gate=Gate(deps.callers),
                 room=deps.room,
+                memory=deps.memory,
             ),
             server.internal(create_internal_app(deps), sockets.get("internal", settings.internal_listen)),
         )

@@ -1,4 +1,6 @@
-"""Room for bodies on their way in: so many bytes at once, of which a tenant may have as many as it leaves free.
+"""Room for bodies: so many bytes at once, of which a tenant may have as many as it leaves free.
+
+There are two: on disk for bodies on their way in, and in memory for what is read of them until it is stored.
 
 That is the dynamic threshold, with a factor of one, of Choudhury and Hahne (Dynamic queue length thresholds for
 shared-memory packet switches, IEEE/ACM Transactions on Networking 6(2), 1998): a tenant alone may fill a half, two of
@@ -13,7 +15,9 @@ from skylens.clock import Clock
 from web_openstack.callers import Tell
 
 BODIES = 4
-"""So many of the largest size fit in at once, or as many bytes of smaller ones."""
+"""So many of the largest size fit on disk at once, or as many bytes of smaller ones."""
+MEMORY = 256 * 1024**2
+"""Bytes in memory at once, or two of the largest images if these are more."""
 PATIENCE = 30.0
 """Seconds after which who waits is told to come again; looked at every few seconds."""
 
@@ -32,18 +36,19 @@ class Place:
 class Room:
     """Shared by the thread that serves every connection, which asks, and those that read bodies, which leave."""
 
-    def __init__(self, size: int, clock: Clock) -> None:
-        """``size``: bytes, of which no body is to ask for more than half."""
+    def __init__(self, size: int, clock: Clock, largest: int = 0) -> None:
+        """``size``: bytes, of which no place is more than ``largest``, by default and at most a half."""
         self._size, self._clock, self._lock = size, clock, threading.Lock()
+        self._largest = largest or size // 2
         self._own, self._all = Counter[str](), 0
         self._waiting: dict[str, dict[Place, None]] = {}
         """By tenant, in the order in which they came."""
 
     def ask(self, tenant: str, size: int, tell: Tell) -> Place:
         """A place, taken or to be waited for; either way it is to ``leave``."""
-        place = Place(tenant, size, tell, self._clock.ticks())
+        place = Place(tenant, min(size, self._largest), tell, self._clock.ticks())
         with self._lock:
-            if tenant in self._waiting or not self._fits(tenant, size):
+            if tenant in self._waiting or not self._fits(tenant, place.size):
                 self._waiting.setdefault(tenant, {})[place] = None
             else:
                 self._take(place)

@@ -53,14 +53,16 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         at: str | socket.socket,
         gate: Gate | None = None,
         room: Room | None = None,
+        memory: Room | None = None,
         **adjustments: Any,
     ) -> None:
         """``at``: host:port to bind, or a listening socket that somebody else holds too.
 
-        ``gate``: says before a body is received why it may not come; ``room``: when it may. Raises OSError when the
-        address cannot be bound.
+        ``gate``: says before a body is received why it may not come; ``room``: when it may, and ``memory``: when it may
+        be read. Raises OSError when the address cannot be bound.
         """
-        self.stopping, self._is_over, self.gate, self.room = False, False, gate, room
+        self.stopping, self._is_over = False, False
+        self.gate, self.room, self.memory = gate, room, memory
         self.told: deque[Channel] = deque()
         self.serving = Serving()
         self._connections = Connections()
@@ -99,8 +101,9 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         They are closed here and now: one whose client takes nothing never becomes writable, where waitress would.
         """
         super().maintenance(now)
-        if self.room:
-            self.room.end_waits()
+        for room in (self.room, self.memory):
+            if room:
+                room.end_waits()
         for channel in list(self.active_channels.values()):
             if channel.will_close or channel.is_too_slow(now):
                 channel.handle_close()
@@ -210,6 +213,7 @@ def public(
     trusted_proxy: str,
     gate: Gate | None = None,
     room: Room | None = None,
+    memory: Room | None = None,
 ) -> Server:
     """The public server, with a thread for each place to wait in and ``SPARE`` more. The rest: as of ``Server``."""
     proxy: dict[str, Any] = {}
@@ -224,6 +228,7 @@ def public(
         at,
         gate,
         room,
+        memory,
         threads=places(slots) + SPARE,
         connection_limit=connections(slots),
         backlog=2048,

@@ -50,6 +50,7 @@ def serving(web):
         trusted_proxy=s.trusted_proxy,
         gate=Gate(web.deps.callers),
         room=web.deps.room,
+        memory=web.deps.memory,
     )
     thread = threading.Thread(target=made.serve, args=(web.deps.drain, 20))
     thread.start()

@@ -37,7 +37,7 @@ def port(web, monkeypatch):
     monkeypatch.setattr(server.Server, "maintenance", hasty(server.Server.maintenance))
     with serving(web) as port:
         yield port
-    assert web.deps.room.taken() == 0
+    assert (web.deps.room.taken(), web.deps.memory.taken()) == (0, 0)
 
 
 def hasty(look):
@@ -232,6 +232,59 @@ def test_who_may_not_send_takes_no_room(web, port):
     with opened(port, f"Content-Length: {HALF}", "Content-Type: image/jpeg") as link:
         assert read_all(link)[0].startswith("HTTP/1.1 401 ")
     assert web.deps.room.taken() == 0
+
+
+@pytest.fixture
+def slow(web, monkeypatch):
+    """A bucket that takes nothing until this is set, beside memory for one large image of a tenant."""
+    stuck, put = threading.Event(), web.inputs.put
+    monkeypatch.setattr(web.inputs, "put", lambda *image: stuck.wait(60) and put(*image))
+    monkeypatch.setattr(web.deps.memory, "_size", 2 * MOST)
+    yield stuck
+    stuck.set()
+
+
+def test_what_came_in_is_read_as_there_is_memory_for_it(web, port, keys, slow):
+    data = large()
+    with sending(port, keys) as one, sending(port, keys) as two, sending(port, keys, tenant="other", size=9) as third:
+        for link in (one, two):
+            link.sendall(data)
+            until(web.deps.memory.taken)
+        until(lambda: web.deps.memory._waiting)
+        assert (web.deps.memory.taken(), web.deps.room.taken()) == (HALF, 2 * HALF)
+        assert ask(port, "GET", "/healthz")[0] == 200
+        third.sendall(b"no image!")
+        assert status(third) == 415
+        slow.set()
+        assert {status(one), status(two)} == {202}
+    until(lambda: not web.deps.memory.taken())
+    assert len(web.taken()) == 2
+
+
+def test_a_body_is_as_much_in_memory_as_an_image_of_it(web, port, keys, slow):
+    body, kind = multipart(*[("file", "a.jpg", large(MOST // 2))] * 3)
+    kind |= header(keys.secrets["acme"])
+    web.deps.memory._largest = MOST // 2
+    asking = threading.Thread(target=ask, args=(port, "POST", "/v1/batches", body[: MOST - 1], kind))
+    asking.start()
+    until(web.deps.memory.taken)
+    assert web.deps.memory.taken() == MOST // 2
+    slow.set()
+    asking.join(60)
+
+
+def test_who_waits_too_long_for_memory_is_told_when_to_come_again(web, port, keys, slow):
+    with sending(port, keys) as one, sending(port, keys) as two:
+        one.sendall(large())
+        until(web.deps.memory.taken)
+        two.sendall(large())
+        until(lambda: web.deps.memory._waiting)
+        web.clock.sleep(PATIENCE)
+        head, body = read_all(two)
+        assert head.startswith("HTTP/1.1 503 ")
+        assert json.loads(body)["code"] == "unavailable"
+        slow.set()
+        assert status(one) == 202
 
 
 def test_a_small_body_is_let_go_too_while_its_client_waits(web, port, keys, monkeypatch):
