@@ -11,6 +11,7 @@ from app_aws.tally import Tally
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, explain, is_passing
 from skylens.clock import Clock
+from skylens.errors import let_go
 from skylens.queues import BATCH, Queue, Received
 
 log = logs.get(__name__)
@@ -160,9 +161,11 @@ class Receiver:
             log.warning("image.aws_trouble", error=explain(error), receives=received.receives, exc_info=True)
             if received.receives > 1:  # never the image's fault, so it must not use up what tells a poisonous one
                 self._renew(received, received.body.encode())
+            let_go(error)  # the image is in a frame of its traceback
             return False
-        except Exception:  # a fault of ours, or an image that breaks us: the dead-letter queue decides
+        except Exception as error:  # a fault of ours, or an image that breaks us: the dead-letter queue decides
             log.exception("image.broke", receives=received.receives)
+            let_go(error)
             return False
         self._backoff.well()
         return answered
