@@ -1,7 +1,7 @@
 """One SQS queue as the tiers use it, behind a narrow protocol."""
 
-from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple, Protocol, TypedDict, cast
 
 from botocore.exceptions import ClientError
 
@@ -182,17 +182,6 @@ class SqsQueue:
         return Counts(int(answer["ApproximateNumberOfMessages"]), int(answer["ApproximateNumberOfMessagesNotVisible"]))
 
 
-CLOSED: "dict[QueueAttributeNameType, str]" = {
-    "Policy": "",
-    "RedrivePolicy": "",
-    "RedriveAllowPolicy": '{"redrivePermission":"denyAll"}',
-    "SqsManagedSseEnabled": "true",
-    "DelaySeconds": "0",
-    "MaximumMessageSize": "262144",
-}
-"""A queue that nobody has rights on but by their role, whose messages go nowhere else."""
-
-
 class SqsQueues:
     """Finds queues by name, and makes and sweeps the reply queues of web nodes."""
 
@@ -243,11 +232,11 @@ class SqsQueues:
     def tag(self, queue: SqsQueue, tags: dict[str, str]) -> None:
         self._client.tag_queue(QueueUrl=queue.url, Tags=tags)
 
-    def close(self, queue: SqsQueue, retention: int) -> None:
-        """Take back whatever somebody else may have set: who may read it, where its messages go, what it takes."""
-        self._client.set_queue_attributes(
-            QueueUrl=queue.url, Attributes={**CLOSED, "MessageRetentionPeriod": str(retention)}
-        )
+    def reset(self, queue: SqsQueue, attributes: Mapping[str, str]) -> None:
+        """Set attributes, each by itself and in order: one that SQS refuses is not to undo those before it."""
+        for name, value in attributes.items():
+            one = cast("dict[QueueAttributeNameType, str]", {name: value})
+            self._client.set_queue_attributes(QueueUrl=queue.url, Attributes=one)
 
     def tagged(self, prefix: str) -> list[tuple[SqsQueue, dict[str, str]]]:
         """Each queue whose name starts with ``prefix``, with its tags; one that vanishes meanwhile is left out."""

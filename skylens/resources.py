@@ -64,6 +64,8 @@ class Resources(_Strict, frozen=True, kw_only=True):
     description: str
     tags: Tags
     queues: tuple[Queue, ...]
+    reply_queues: dict[str, str]
+    """Attributes, as the SQS API names them, of queues that web nodes make; set again and again, the policy first."""
     buckets: tuple[Bucket, ...]
     noncurrent_days: int
     incomplete_upload_days: int

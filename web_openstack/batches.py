@@ -11,8 +11,8 @@ from skylens.store import Store
 from web_openstack.jobs import Jobs, check_id, made_at, unavailable
 from web_openstack.uploads import File, Refused, clean_name
 
-LARGEST = 16 * 1024**2
-"""Most bytes of a batch's record: one of 10,000 files, the most that can be allowed, has some six MiB."""
+LARGEST = 64 * 1024**2
+"""Most bytes of a batch's record: one of 10,000 files, the most that can be allowed, has 26 MiB at most."""
 
 
 class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -74,6 +74,7 @@ class Batches:
                     self._note(items, part, order)
                 else:
                     self._add(items, name, order, partial(self.jobs.submit, part.image))
+                del part  # before the next one is read
         except BadRequestError as error:  # the body cannot be read on from here
             self._refuse(items, "", error)
         return self._keep(items, order)

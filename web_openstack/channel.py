@@ -147,9 +147,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.server.add_task(self)
 
     def handle_close(self) -> None:
-        if self.request is not None:  # and its file, which would lie there until Python looks for cycles
+        if self.request is not None:  # with its file, which would lie there until Python looks for cycles
             self.request.close()
-            self.request = None
         super().handle_close()
 
     def handle_write(self) -> None:

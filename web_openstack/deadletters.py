@@ -25,6 +25,8 @@ log = logs.get(__name__)
 
 
 PREFIX = "dead/"
+SENDABLE = 262_144
+"""Bytes that a reply queue takes of one message."""
 UNREADABLE = "unreadable/"
 
 
@@ -75,7 +77,7 @@ class DeadLetters:
             self.replies.send(request.reply_to, encode(reply))
             return
         try:
-            held = self.outputs.get(key)
+            held = self.outputs.get(key, SENDABLE)
             is_deleted = held is not None and is_tombstone(read_outcome(key, held))
         except MessageError:  # whoever stored that stops no other letter; who waits is told as of a poisonous image
             log.exception("outcome.unreadable", key=key)

@@ -5,7 +5,7 @@ the next start does the same work: every step may be repeated.
 """
 
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from skylens import logs
@@ -22,8 +22,6 @@ SEEN_TAG = "skylens:seen"
 """Unix seconds when the owner of a reply queue was last alive."""
 SEEN_EVERY, FORGOTTEN = 300.0, 3600.0
 """Seconds between two signs of life, and without one until a queue is swept."""
-REPLIES_KEPT = 86400
-"""Seconds that an answer is kept in a reply queue."""
 ASTRAY, LOOKS = 60.0, 20
 """Seconds after which an outstanding job's answer is looked for in the bucket, and how many at a time."""
 ROUND = 5.0
@@ -36,16 +34,18 @@ def tags(deployment: str, clock: Clock) -> dict[str, str]:
 
 @dataclass
 class ReplyQueues:
-    """Keeps this node's reply queue tagged as alive and closed to others, and sweeps those whose owner is gone.
+    """Keeps this node's reply queue as it is to be, tagged as alive, and sweeps those whose owner is gone.
 
     A web node's role may make such a queue, so who stole it may have made ours, or changed it, with a policy that lets
-    the thief read on when the role is lost: what was set is taken back again and again.
+    the thief read on when the role is lost: what was set is taken back again and again. One that forbids that is for
+    the operator, whose ``provision.yml`` does the same.
     """
 
     queues: SqsQueues
     own: SqsQueue
     deployment: str
     prefix: str
+    attributes: Mapping[str, str]
     clock: Clock
     _next: float = float("-inf")
 
@@ -53,9 +53,11 @@ class ReplyQueues:
         if self.clock.ticks() < self._next:
             return
         self._next = self.clock.ticks() + SEEN_EVERY
-        # Tags first: without them another node takes the queue for forgotten.
+        try:
+            self.queues.reset(self.own, self.attributes)
+        except AWS_ERRORS as error:  # and untagged, another node would take it for forgotten
+            log.error("replies.not_reset", queue=self.own.url, trouble=explain(error), help="run provision.yml")  # noqa: TRY400
         self.queues.tag(self.own, tags(self.deployment, self.clock))
-        self.queues.close(self.own, REPLIES_KEPT)
         for queue, told in self.queues.tagged(self.prefix):
             last = told.get(SEEN_TAG, "")
             if queue.url != self.own.url and last.isdigit() and self.clock.now() - int(last) > FORGOTTEN:

@@ -2,6 +2,7 @@
 
 import io
 from collections.abc import Callable
+from contextlib import suppress
 from typing import IO, Any
 
 from waitress.adjustments import Adjustments
@@ -84,7 +85,9 @@ class Parser(framing.Parser):
                 room.leave(place)
 
     def close(self) -> None:
-        super().close()
+        with suppress(OSError):  # its last bytes found no room on the disk
+            super().close()
+        self._rest = b""
         self.leave()
 
     def get_body_stream(self) -> IO[bytes] | io.RawIOBase:

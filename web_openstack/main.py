@@ -21,6 +21,7 @@ from skylens.queues import SqsQueue
 from skylens.quick_sqs import quick_queues
 from skylens.quick_store import bucket_store
 from skylens.reply_to import OwnReplies
+from skylens.resources import declared
 from skylens.settings import WebSettings, load
 from skylens.store import S3Store
 from skylens.systemd import Notifier
@@ -29,7 +30,7 @@ from web_openstack.app import Deps, create_app, create_internal_app
 from web_openstack.deadletters import DeadLetters
 from web_openstack.deletion import Deletions
 from web_openstack.gate import Gate
-from web_openstack.housekeeping import REPLIES_KEPT, Astray, Housekeeping, ReplyQueues, tags
+from web_openstack.housekeeping import Astray, Housekeeping, ReplyQueues, tags
 from web_openstack.identity import identified
 from web_openstack.jobs import OWN
 from web_openstack.keyring import Keyring
@@ -110,11 +111,11 @@ def _serve(
     ring = KeysWatch(Path(settings.keys_file), clock).ring if settings.keys_file else None
     s3, queues = aws.s3(), quick_queues(aws)
     outputs, state = bucket_store(s3, aws.session, settings.bucket("output")), S3Store(s3, settings.bucket("state"))
-    prefix = settings.queue("replies-")
+    prefix, attributes = settings.queue("replies-"), declared().reply_queues
 
     def own() -> SqsQueue:
         name = prefix + settings.node_name()
-        queues.ensure(name, tags(settings.deployment, clock), REPLIES_KEPT)
+        queues.ensure(name, tags(settings.deployment, clock), int(attributes["MessageRetentionPeriod"]))
         return queues.named(name, HIDDEN)
 
     tokens, vouching = vouched(settings, clock, stack)
@@ -144,7 +145,7 @@ def _serve(
             dead.poll,
             Astray(deps.jobs).look,
             deps.audit.flush,
-            ReplyQueues(queues, own(), settings.deployment, prefix, clock).keep,
+            ReplyQueues(queues, own(), settings.deployment, prefix, attributes, clock).keep,
             *([refill.keep] if settings.cache_mib else []),
         ]
     )

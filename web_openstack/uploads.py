@@ -8,7 +8,7 @@ from typing import Protocol
 import falcon
 from falcon.media.multipart import MultipartFormHandler, MultipartParseError
 
-from skylens.errors import BadRequestError, SkylensError, TooLargeError, UnsupportedImageError
+from skylens.errors import BadRequestError, SkylensError, TooLargeError, UnsupportedImageError, let_go
 from web_openstack import disposition, header
 
 NAME_BYTES = 255
@@ -76,13 +76,17 @@ class Uploads:
 
         Raises BadRequestError when the body itself is not multipart.
         """
-        for field, name, data, error in self._parts(req):
-            try:
-                if error is not None:
-                    raise error
-                yield File(field, self.image(data, name))
-            except SkylensError as problem:
-                yield Refused(name, problem)
+        for part in self._parts(req):
+            yield self._file(*part)
+            del part  # before the next one is read
+
+    def _file(self, field: str, name: str, data: bytes, error: SkylensError | None) -> File | Refused:
+        try:
+            if error is not None:
+                raise error
+            return File(field, self.image(data, name))
+        except SkylensError as problem:
+            return Refused(name, let_go(problem))
 
     def _only(self, req: falcon.Request) -> File:
         found: list[File | Refused] = []
@@ -112,6 +116,7 @@ class Uploads:
                     part.stream.exhaust()
                 if said.filename is not None or _looks_like_image(data):
                     yield said.field, name, data, error
+                    data = b""
                 elif (fields := fields + 1) > FIELDS:
                     raise BadRequestError(f"more than {FIELDS} parts of the body are no files")
         except (MultipartParseError, falcon.HTTPInvalidHeader, UnicodeDecodeError) as error:

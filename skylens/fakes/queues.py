@@ -3,7 +3,7 @@
 import itertools
 import threading
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from skylens.clock import Clock
@@ -117,8 +117,8 @@ class FakeQueues:
 
     queues: dict[str, FakeQueue] = field(default_factory=dict)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
-    closed: list[tuple[str, int]] = field(default_factory=list)
-    """Name and retention in seconds at each call of ``close``."""
+    resets: list[tuple[str, dict[str, str]]] = field(default_factory=list)
+    """Name and attributes at each call of ``reset``."""
     clock: Clock = field(default_factory=Clock)
 
     def send(self, name: str, body: bytes) -> bool:
@@ -135,8 +135,8 @@ class FakeQueues:
     def tag(self, queue: FakeQueue, tags: dict[str, str]) -> None:
         self.tags[self._name(queue)].update(tags)
 
-    def close(self, queue: FakeQueue, retention: int) -> None:
-        self.closed.append((self._name(queue), retention))
+    def reset(self, queue: FakeQueue, attributes: Mapping[str, str]) -> None:
+        self.resets.append((self._name(queue), dict(attributes)))
 
     def tagged(self, prefix: str) -> list[tuple[FakeQueue, dict[str, str]]]:
         return [(queue, self.tags.get(name, {})) for name, queue in self.queues.items() if name.startswith(prefix)]

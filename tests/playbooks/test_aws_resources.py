@@ -129,6 +129,18 @@ def test_requests_go_to_the_dead_letters_after_five_receives_and_nothing_else_do
     assert "RedrivePolicy" not in events
 
 
+def test_what_was_set_on_a_reply_queue_is_taken_back(made):
+    sqs, queue = made.client("sqs"), "alpha-replies-web-1-8080"
+    everybody = {"Effect": "Allow", "Principal": "*", "Action": "sqs:ReceiveMessage", "Resource": "*"}
+    policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
+    sqs.create_queue(QueueName=queue, Attributes={"Policy": policy, "DelaySeconds": "900"}, tags={TAG["Key"]: "alpha"})
+    made.play("aws_queues")
+    found = attributes(made, queue)
+    assert (found.get("Policy", ""), found["DelaySeconds"]) == ("", "0")
+    assert json.loads(found["RedriveAllowPolicy"]) == {"redrivePermission": "denyAll"}
+    assert made.play("aws_queues").stats["localhost"]["changed"] == 0
+
+
 def test_times_of_queues_are_those_declared_and_set(made):
     requests, dead, events = (attributes(made, f"alpha-{name}") for name in ("requests", "requests-dead", "events"))
     assert requests["VisibilityTimeout"] == "45"

@@ -10,6 +10,7 @@ from port_suite import together, until
 from skylens.aws_errors import is_gone
 from skylens.gathered import GatheredReplies
 from skylens.queues import SqsQueues
+from skylens.resources import declared
 
 
 def test_a_reply_queue_is_made_once_found_by_name_and_gone_once_removed(queues):
@@ -52,11 +53,11 @@ def test_what_somebody_else_set_is_taken_back(aws):
     }
     aws.sqs().create_queue(QueueName=name, Attributes=theirs)
     ours = queues.ensure(name, {}, 3600)
-    queues.close(ours, 3600)
+    queues.reset(ours, declared().reply_queues)
     found = aws.sqs().get_queue_attributes(QueueUrl=ours.url, AttributeNames=["All"])["Attributes"]
     assert not found.get("Policy")
     assert not found.get("RedrivePolicy")
-    wanted = {"DelaySeconds": "0", "MaximumMessageSize": "262144", "MessageRetentionPeriod": "3600"}
+    wanted = {"DelaySeconds": "0", "MaximumMessageSize": "262144", "MessageRetentionPeriod": "86400"}
     assert found | wanted == found
     ours.send(b"x" * 2000)
     assert [len(message.body) for message in until(lambda: ours.receive(1, wait=1))] == [2000]

@@ -3,6 +3,7 @@
 import threading
 
 import pytest
+import structlog
 from fleets import report
 from web_tier import picture
 
@@ -186,18 +187,30 @@ def test_a_reply_queue_is_swept_only_when_its_owner_is_long_gone(web):
     web.queues.ensure("skylens-replies-alive", {SEEN_TAG: str(int(now - 60))}, 60)
     web.queues.ensure("skylens-replies-foreign", {}, 60)
     own = web.queues.queues["skylens-replies-web-1"]
-    ReplyQueues(web.queues, own, "skylens", "skylens-replies-", web.clock.clock()).keep()
+    ReplyQueues(web.queues, own, "skylens", "skylens-replies-", {"Policy": ""}, web.clock.clock()).keep()
     assert set(web.queues.queues) == {"skylens-replies-web-1", "skylens-replies-alive", "skylens-replies-foreign"}
     assert web.queues.tags["skylens-replies-web-1"] == {SEEN_TAG: str(int(now)), DEPLOYMENT_TAG: "skylens"}
 
 
-def test_a_reply_queue_is_closed_to_others_every_few_minutes(web):
+def test_a_reply_queue_is_made_as_it_is_to_be_every_few_minutes(web):
     own = web.queues.queues["skylens-replies-web-1"]
-    chore = ReplyQueues(web.queues, own, "skylens", "skylens-replies-", web.clock.clock())
+    chore = ReplyQueues(web.queues, own, "skylens", "skylens-replies-", {"Policy": ""}, web.clock.clock())
     for _ in range(4):
         chore.keep()
         web.clock.sleep(SEEN_EVERY / 2)
-    assert web.queues.closed == [("skylens-replies-web-1", 86400)] * 2
+    assert web.queues.resets == [("skylens-replies-web-1", {"Policy": ""})] * 2
+
+
+def test_one_whose_policy_forbids_that_is_an_error_of_the_log_and_kept_alive(web, monkeypatch):
+    def denied(*_):
+        raise aws_error("AccessDenied", 403)
+
+    monkeypatch.setattr(web.queues, "reset", denied)
+    own = web.queues.queues["skylens-replies-web-1"]
+    with structlog.testing.capture_logs() as lines:
+        ReplyQueues(web.queues, own, "skylens", "skylens-replies-", {"Policy": ""}, web.clock.clock()).keep()
+    assert [(line["event"], line["log_level"]) for line in lines] == [("replies.not_reset", "error")]
+    assert SEEN_TAG in web.queues.tags["skylens-replies-web-1"]
 
 
 def test_demand_is_counted_per_second(web):
@@ -373,5 +386,5 @@ def test_a_node_never_sweeps_its_own_queue_by_a_stale_listing(web, monkeypatch):
     own = web.queues.queues["skylens-replies-web-1"]
     stale = [(own, {SEEN_TAG: "1"})]
     monkeypatch.setattr(web.queues, "tagged", lambda _: stale)
-    ReplyQueues(web.queues, own, "skylens", "skylens-replies-", web.clock.clock()).keep()
+    ReplyQueues(web.queues, own, "skylens", "skylens-replies-", {"Policy": ""}, web.clock.clock()).keep()
     assert "skylens-replies-web-1" in web.queues.queues

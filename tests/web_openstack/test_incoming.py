@@ -1,12 +1,15 @@
 """Bodies that do not fit in memory: taken in as there is room on disk for them, which comes back whatever happens."""
 
 import contextlib
+import errno
+import io
 import json
 import threading
 
 import pytest
 from keyed import Keys, ask, header, serving, until
 from test_gate import opened, read_all
+from waitress.buffers import TempfileBasedBuffer
 from web_tier import multipart, picture
 
 from web_openstack import incoming, server
@@ -226,6 +229,33 @@ def test_a_bad_body_gives_its_room_back(web, port, keys, line, rest, expected):
             link.sendall(rest)
         assert status(link) == expected
     until(lambda: not web.deps.room.taken())
+
+
+class OnFullDisk(io.BytesIO):
+    """A file that finds room on the disk up to some size, and that then, as buffered ones do, fails to close too."""
+
+    is_full = False
+
+    def write(self, data):
+        if self.tell() + len(data) > MOST // 4:
+            self.is_full = True
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return super().write(data)
+
+    def close(self):
+        super().close()
+        if self.is_full:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_a_full_disk_ends_that_upload_alone_though_its_file_cannot_even_be_closed(web, port, keys, monkeypatch):
+    monkeypatch.setattr(TempfileBasedBuffer, "newfile", lambda _: OnFullDisk())
+    with sending(port, keys) as link, contextlib.suppress(OSError):
+        for _ in range(0, HALF, 1024):
+            link.sendall(bytes(1024))
+        assert link.recv(65536) == b""
+    until(lambda: not web.deps.room.taken())
+    assert ask(port, "GET", "/healthz")[0] == 200
 
 
 def test_who_may_not_send_takes_no_room(web, port):

@@ -1,4 +1,4 @@
-"""Ansible module: attributes of one SQS queue that ``community.aws.sqs_queue`` has no option for, and its policies."""
+"""Ansible module: attributes of SQS queues that ``community.aws.sqs_queue`` has no option for, and their policies."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from ansible_collections.amazon.aws.plugins.module_utils.modules import AnsibleA
 
 DOCUMENTATION = """
 module: queue_attributes
-short_description: Attributes of one SQS queue
-description: Sets the attributes that differ; the queue is made by another task.
+short_description: Attributes of SQS queues
+description: Sets the attributes that differ; the queues are made by others. Each one is set by itself, in order.
 options:
-  name: {description: The queue., type: str, required: true}
+  name: {description: The queue., type: str}
+  prefix: {description: Instead of a name, what the names of all queues that are meant begin with., type: str}
   attributes:
     description: Attributes as the SQS API names them; a mapping stands for its JSON text, an empty one for none.
     type: dict
@@ -43,28 +44,46 @@ def numberless(value: str) -> Any:
     return json.loads(value or "{}", parse_int=str)
 
 
+def adjusted(client: Any, url: str, wanted: dict[str, str], *, check: bool) -> dict[str, str]:
+    """What differed of one queue, which is set unless this is a ``check``."""
+    found = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
+    differing = {key: value for key, value in wanted.items() if not same(value, found.get(key, ""))}
+    for key, value in differing.items():
+        if not check:
+            client.set_queue_attributes(QueueUrl=url, Attributes={key: value})
+    return differing
+
+
 def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
-            "name": {"type": "str", "required": True},
+            "name": {"type": "str"},
+            "prefix": {"type": "str"},
             "attributes": {"type": "dict", "required": True},
         },
+        mutually_exclusive=[("name", "prefix")],
+        required_one_of=[("name", "prefix")],
         supports_check_mode=True,
     )
-    client, name = module.client("sqs"), module.params["name"]
+    client, name, prefix = module.client("sqs"), module.params["name"], module.params["prefix"]
     wanted = {key: text(value) for key, value in module.params["attributes"].items()}
+    what, differing = f"the queue {name}" if name else f"the queues {prefix}*", {}
     try:
-        url = client.get_queue_url(QueueName=name)["QueueUrl"]
-        found = client.get_queue_attributes(QueueUrl=url, AttributeNames=["All"]).get("Attributes", {})
-        differing = {key: value for key, value in wanted.items() if not same(value, found.get(key, ""))}
-        if differing and not module.check_mode:
-            client.set_queue_attributes(QueueUrl=url, Attributes=differing)
+        if name:
+            urls = [client.get_queue_url(QueueName=name)["QueueUrl"]]
+        else:
+            pages = client.get_paginator("list_queues").paginate(QueueNamePrefix=prefix)
+            urls = [url for page in pages for url in page.get("QueueUrls", [])]
+        for url in urls:
+            what = f"the queue {url.rpartition('/')[2]}"
+            if found := adjusted(client, url, wanted, check=module.check_mode):
+                differing[url.rpartition("/")[2]] = found
     except is_boto3_error_code(GONE) as error:
-        if not module.check_mode:
+        if name and not module.check_mode:
             module.fail_json_aws(error, msg=f"there is no queue {name}")
-        differing = wanted
+        differing = {name: wanted} if name else differing
     except Exception as error:  # noqa: BLE001 - the module says what it was
-        module.fail_json_aws(error, msg=f"cannot set attributes of the queue {name}")
+        module.fail_json_aws(error, msg=f"cannot set attributes of {what}")
     module.exit_json(changed=bool(differing), differing=differing)
 
 
