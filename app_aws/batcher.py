@@ -7,6 +7,7 @@ import time
 import traceback
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import AbstractContextManager, nullcontext
 
 from app_aws.engine import Array
 from skylens.errors import SkylensError, let_go
@@ -41,9 +42,14 @@ class Batcher:
         wait_ms: float,
         *,
         threads: int = 1,
+        decoding: AbstractContextManager[object] | None = None,
         ticks: Callable[[], float] = time.monotonic,
     ) -> None:
-        """``threads``: images prepared, and model calls made, at once; one for each core. ``ticks``: seconds."""
+        """``threads``: images prepared, and model calls made, at once; one for each core. ``ticks``: seconds.
+
+        ``decoding``: held while an image is prepared, where several batchers share the memory for that.
+        """
+        self._decoding = decoding or nullcontext()
         self._infer, self._size, self._wait, self._ticks = infer, size, wait_ms / 1000, ticks
         self._took = math.inf
         """Seconds an image that the last call of the model took, of whichever thread."""
@@ -82,7 +88,7 @@ class Batcher:
     def _gather(self, first: _Job) -> tuple[list[_Ready], bool]:
         """A row that starts with ``first``, each prepared as it is taken, and whether the end came behind it."""
         until = self._ticks() + self._wait
-        row, most = _prepared(first), max(self._size, min(_ROW, int(_ROW_SECONDS / self._took)))
+        row, most = self._prepared(first), max(self._size, min(_ROW, int(_ROW_SECONDS / self._took)))
         while len(row) < most:
             patience = until - self._ticks() if len(row) < self._size else 0.0
             try:
@@ -91,8 +97,18 @@ class Batcher:
                 break
             if job is None:
                 return row, True
-            row += _prepared(job)
+            row += self._prepared(job)
         return row, False
+
+    def _prepared(self, job: _Job) -> list[_Ready]:
+        """The image ready to be inferred; none when it cannot be prepared, which its submitter is told."""
+        prepare, future = job
+        try:
+            with self._decoding:
+                return [(prepare(), future)]
+        except Exception as error:  # noqa: BLE001 - goes to whoever submitted the image
+            future.set_exception(_bare(error))
+            return []
 
     def _resolve(self, batch: list[_Ready]) -> None:
         """Infer; when that fails, each image by itself, so that a bad one does not fail its neighbours."""
@@ -109,16 +125,6 @@ class Batcher:
         self._took = max((self._ticks() - began) / len(batch), 1e-6)
         for (_, future), probabilities in zip(batch, found, strict=True):
             future.set_result(probabilities)
-
-
-def _prepared(job: _Job) -> list[_Ready]:
-    """The image ready to be inferred; none when it cannot be prepared, which its submitter is told."""
-    prepare, future = job
-    try:
-        return [(prepare(), future)]
-    except Exception as error:  # noqa: BLE001 - goes to whoever submitted the image
-        future.set_exception(_bare(error))
-        return []
 
 
 def _bare(error: Exception) -> Exception:

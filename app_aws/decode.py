@@ -45,7 +45,7 @@ def pixels(data: bytes, wanted: Input, max_pixels: int) -> NDArray[np.uint8]:
     """The picture, upright, on white, as RGB: ``height`` x ``width`` x 3, 0-255.
 
     Raises UndecodableImageError, also for what costs Pillow too much: endless parts, or a JPEG's endless scans; and
-    TooLargeError above ``max_pixels``.
+    TooLargeError above ``max_pixels``, or ``parts.SIDE`` pixels a side.
     """
     try:
         parts.check(data)
@@ -80,6 +80,8 @@ def _each(channels: tuple[float, float, float], *, planes: bool) -> NDArray[np.f
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:
     width, height = image.size
+    if max(width, height) > parts.SIDE:
+        raise TooLargeError(f"The image has {width} x {height} pixels; at most {parts.SIDE} a side are taken")
     if width * height > max_pixels:
         raise TooLargeError(f"The image has {width} x {height} pixels; at most {max_pixels} are taken")
 
@@ -149,7 +151,7 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     shown = Image.fromarray((grey >> 8).astype(np.uint8))
     clear: Any = image.info.get("transparency")
     if isinstance(clear, int):
-        shown.putalpha(Image.fromarray(np.where(grey == clear, 0, 255).astype(np.uint8)))
+        shown.putalpha(Image.fromarray((grey != clear).astype(np.uint8) * np.uint8(255)))
     return shown.convert("RGBA" if isinstance(clear, int) else "RGB")
 
 

@@ -120,7 +120,7 @@ def _build(
 def _models(settings: WorkerSettings, state: Store, calls: int, clock: Clock) -> Switch:
     """The model to start with, and where others come from. ``calls``: of all models together, at once."""
     installed = registry.models_dir(settings.models_dir)
-    cores = threading.BoundedSemaphore(calls)
+    cores, decoding = threading.BoundedSemaphore(calls), threading.BoundedSemaphore(calls)
 
     def serving(engine: Engine, choice: Choice) -> Serving:
         own = threading.BoundedSemaphore(choice.calls)
@@ -130,7 +130,7 @@ def _models(settings: WorkerSettings, state: Store, calls: int, clock: Clock) ->
                 return engine.infer(batch)
 
         size = settings.batch_size if "batch_size" in settings.model_fields_set else choice.batch
-        return Serving(engine, Batcher(infer, size, settings.batch_wait_ms, threads=calls))
+        return Serving(engine, Batcher(infer, size, settings.batch_wait_ms, threads=calls, decoding=decoding))
 
     usual = tuning.safe(calls, settings.batch_size)
 

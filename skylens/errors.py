@@ -92,10 +92,10 @@ class ModelError(SkylensError):
     code, title = "bad-model", "A model folder is wrong"
 
 
-_Error = TypeVar("_Error", bound=BaseException)
+_Raised = TypeVar("_Raised", bound=BaseException)
 
 
-def let_go(error: _Error) -> _Error:
+def let_go(error: _Raised) -> _Raised:
     """The error alone, for where it is kept: by its traceback it has all that was in the frames it came through.
 
     If one of those leads back to the error, as that of who waits for a future does, Python frees them only when it

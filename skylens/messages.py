@@ -38,6 +38,11 @@ Digest = Annotated[str, Meta(pattern=r"^([0-9A-Fa-f]{64})?\Z")]
 PerSecond = Annotated[tuple[Count, ...], Meta(min_length=1, max_length=3600)]
 
 
+Moment = Annotated[datetime, Meta(tz=True)]
+MOST_LABELS = 100
+"""Of one image."""
+
+
 class Struct(msgspec.Struct, frozen=True, kw_only=True):
     """Base of all structs here: immutable, built by name."""
 
@@ -79,17 +84,17 @@ class Model(Struct, frozen=True, kw_only=True):
 
 
 class Label(Struct, frozen=True, kw_only=True):
-    label: str
+    label: Annotated[str, Meta(max_length=1024)]
     score: float
 
 
 class Timings(Struct, frozen=True, kw_only=True):
     """UTC times: taken in by the door, put on the queue (as SQS stamped it), work started and finished."""
 
-    received: datetime
-    queued: datetime
-    started: datetime
-    finished: datetime
+    received: Moment
+    queued: Moment
+    started: Moment
+    finished: Moment
 
 
 class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
@@ -98,7 +103,7 @@ class Result(Struct, frozen=True, kw_only=True, omit_defaults=True):
     id: str
     name: str
     model: Model
-    labels: Annotated[tuple[Label, ...], Meta(min_length=1)]
+    labels: Annotated[tuple[Label, ...], Meta(min_length=1, max_length=MOST_LABELS)]
     timings: Timings
     digest: str
     same_as: str = ""

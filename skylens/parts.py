@@ -17,6 +17,9 @@ from skylens.errors import UndecodableImageError
 
 PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 """How the files begin."""
+SIDE = 65_535
+"""Pixels of the longest side that is taken, as a JPEG can have: Pillow has a pointer and more for each row, several
+times over, so that fifty million rows of one pixel, 146 KB as a PNG, take two GiB."""
 FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 """Start-of-frame markers; the three left out are Huffman tables, a reserved one and arithmetic conditioning."""
 _TABLES, _EXIF, _PHOTOSHOP, _START_OF_SCAN = 0xDB, 0xE1, 0xED, 0xDA

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 import falcon
 
 from skylens.errors import BadRequestError
+from skylens.messages import MOST_LABELS
 from web_openstack.incoming import STORED
 
-TOP = (1, 100)
+TOP = (1, MOST_LABELS)
 TOP_DEFAULT = 5
 _TRACEPARENT = re.compile(r"00-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _NUMBER = re.compile(r"\d{1,9}(\.\d{1,6})?", re.ASCII)

@@ -100,7 +100,7 @@ class Batches:
     def _add(self, items: list[Item], name: str, order: Order, submit: Callable[..., str]) -> None:
         """Make one job, or note why there is none."""
         try:
-            if any(item.refused and item.refused.code == UnavailableError.code for item in items):
+            if items and items[-1].refused and items[-1].refused.code == UnavailableError.code:
                 raise UnavailableError("a file before this one could not be taken in either; send it again later")
             order.charge()
             job = submit(tenant=order.tenant, top=order.top, trace=order.trace, turn=order.turn)

@@ -77,6 +77,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     total_outbufs_len: int
     sent_continue: bool
     refusing = False
+    unread_since = 0.0
+    """Ticks at which the bytes that its client has not taken began to gather."""
     _behind = b""
     """What came behind the request that is under way."""
     _ebbed = float("inf")
@@ -164,6 +166,12 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.close_when_flushed, self._ebbed = False, time.monotonic() + EBB
             with suppress(OSError):  # the client has gone
                 self.socket.shutdown(socket.SHUT_WR)
+
+    def write_soon(self, data: Any) -> int:
+        if not self.total_outbufs_len:
+            self.unread_since = time.monotonic()
+        written: int = super().write_soon(data)
+        return written
 
     def send(self, data: bytes, do_close: bool = True) -> int:
         is_loops = self.server.serving.channel is None  # none but the main loop closes, which owns the connections

@@ -18,15 +18,13 @@ from skylens.reply_to import Replies
 from skylens.store import Store
 from web_openstack.deleted import is_tombstone
 from web_openstack.metrics import WebMetrics
-from web_openstack.outcomes import outcome_key, read_outcome
+from web_openstack.outcomes import LARGEST, outcome_key, read_outcome
 from web_openstack.unstored import Unstored
 
 log = logs.get(__name__)
 
 
 PREFIX = "dead/"
-SENDABLE = 262_144
-"""Bytes that a reply queue takes of one message."""
 UNREADABLE = "unreadable/"
 
 
@@ -77,7 +75,7 @@ class DeadLetters:
             self.replies.send(request.reply_to, encode(reply))
             return
         try:
-            held = self.outputs.get(key, SENDABLE)
+            held = self.outputs.get(key, LARGEST)
             is_deleted = held is not None and is_tombstone(read_outcome(key, held))
         except MessageError:  # whoever stored that stops no other letter; who waits is told as of a poisonous image
             log.exception("outcome.unreadable", key=key)

@@ -28,7 +28,7 @@ def check(data: bytes, max_pixels: int) -> Header:
     """The header of a whole, acceptable image.
 
     Raises UnsupportedImageError (not PNG, JPEG or WebP), UndecodableImageError (damaged, cut short, of too many parts,
-    or a JPEG of too many scans), TooLargeError (more than ``max_pixels`` pixels).
+    or a JPEG of too many scans), TooLargeError (more than ``max_pixels`` pixels, or ``parts.SIDE`` a side).
     """
     try:
         header = _read(data)
@@ -52,6 +52,10 @@ def peek(start: bytes, size: int, max_pixels: int) -> Header:
 def _bounded(header: Header, max_pixels: int) -> Header:
     if header.width < 1 or header.height < 1:
         raise UndecodableImageError(f"the image's header says {header.width} x {header.height} pixels")
+    if max(header.width, header.height) > parts.SIDE:
+        raise TooLargeError(
+            f"the image has {header.width} x {header.height} pixels; at most {parts.SIDE:,} a side are taken"
+        )
     if header.width * header.height > max_pixels:
         raise TooLargeError(
             f"the image has {header.width} x {header.height} pixels; at most {max_pixels:,} in all are taken"

@@ -21,7 +21,7 @@ from skylens.store import Object, Store
 from web_openstack.deleted import Deleted, is_tombstone, tombstone
 from web_openstack.demand import DemandCounter
 from web_openstack.fairness import Standing
-from web_openstack.outcomes import outcome_key, read_outcome
+from web_openstack.outcomes import LARGEST, outcome_key, read_outcome
 from web_openstack.recent import Recent
 from web_openstack.result_cache import ResultCache
 from web_openstack.uploads import Image, clean_name
@@ -158,14 +158,16 @@ class Jobs:
         TooLargeError, UnavailableError.
         """
         if not key.startswith(f"{tenant}/"):
-            raise UnknownJobError(f"key {key[:200]!r} is outside {tenant}/")
+            raise UnknownJobError(
+                f"the key is outside {tenant}/"
+            )  # it is not repeated: as escapes it may be much longer
         job = job or self.new_id()
         with self._taking_in(job, tenant, turn):
             size = self.inputs.size(key)
             if size is not None and size > self.largest:
-                raise TooLargeError(f"object {key[:200]!r} has {size:,} bytes; at most {self.largest:,} are taken")
+                raise TooLargeError(f"the object has {size:,} bytes; at most {self.largest:,} are taken")
             if size is None or not self.inputs.copy(key, f"{tenant}/{job}"):
-                raise UnknownJobError(f"no object {key[:200]!r} in the input bucket")
+                raise UnknownJobError("no object of that key in the input bucket")
             self._send(job, f"{tenant}/{job}", name or clean_name(key), digest, tenant, top, trace)()
             if (job, tenant) in self.deleted:  # as in ``submit``
                 self.inputs.delete(f"{tenant}/{job}")
@@ -216,7 +218,7 @@ class Jobs:
     def begin_look(self, job: str, tenant: str) -> Callable[[], Reply | None]:
         """Begin to ``look``. What is returned waits for the answer, and raises what ``look`` raises."""
         place = outcome_key(job, tenant)
-        return partial(self._seen, job, place, self.calls.submit(self.outputs.get, place))
+        return partial(self._seen, job, place, self.calls.submit(self.outputs.get, place, LARGEST))
 
     def _seen(self, job: str, place: str, asked: "Future[Object | None]") -> Reply | None:
         try:

@@ -4,6 +4,9 @@ from skylens.errors import MessageError
 from skylens.messages import Reply, read
 from skylens.store import Object
 
+LARGEST = 262_144
+"""Most bytes of one, as of a message that a reply queue takes."""
+
 
 def outcome_key(job: str, tenant: str) -> str:
     return f"{tenant}/{job}.json"

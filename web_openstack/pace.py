@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 RATE = 8 * 1024
 """Bytes a second that pay for the time they take: 16 MiB may take half an hour and a minute."""
-UNREAD = 1024**2
-"""Bytes of an answer that are kept for a client that does not read; beyond them, who makes the answer waits."""
+UNREAD, ALL_UNREAD = 256 * 1024, 48 * 1024**2
+"""Bytes of an answer that are kept for a client that does not read, beyond which who makes the answer waits; and of all
+answers, beyond which those are given up of which nothing was taken for longest."""
 
 
 @dataclass

@@ -3,10 +3,11 @@
 import threading
 from collections import OrderedDict
 
-from skylens.messages import Reply
+from skylens.messages import Reply, encode
 from web_openstack.deleted import Deleted
 
-MOST = 2048
+MOST, BYTES = 2048, 32 * 1024**2
+"""Answers that are kept, and bytes of them as JSON."""
 
 
 class Recent:
@@ -15,25 +16,30 @@ class Recent:
     An answer may come before the request that caused it waits for it, and, on the fast path, before it is stored.
     """
 
-    def __init__(self, deleted: Deleted, most: int = MOST) -> None:
+    def __init__(self, deleted: Deleted, most: int = MOST, most_bytes: int = BYTES) -> None:
         """``deleted``: whose answers are not kept; a job goes in there before it is dropped here."""
-        self._deleted, self._most, self._lock = deleted, most, threading.Lock()
-        self._replies: OrderedDict[tuple[str, str], Reply] = OrderedDict()
+        self._deleted, self._most, self._most_bytes, self._lock = deleted, most, most_bytes, threading.Lock()
+        self._replies: OrderedDict[tuple[str, str], tuple[Reply, int]] = OrderedDict()
+        self._bytes = 0
 
     def add(self, reply: Reply) -> None:
         """Keep the first answer to a job."""
+        place, size = (reply.id, reply.tenant), len(encode(reply))
         with self._lock:
-            if (reply.id, reply.tenant) in self._deleted:
+            if place in self._deleted or place in self._replies:
                 return
-            self._replies.setdefault((reply.id, reply.tenant), reply)
-            while len(self._replies) > self._most:
-                self._replies.popitem(last=False)
+            self._replies[place] = reply, size
+            self._bytes += size
+            while len(self._replies) > self._most or self._bytes > self._most_bytes:
+                self._bytes -= self._replies.popitem(last=False)[1][1]
 
     def drop(self, job: str, tenant: str) -> None:
         with self._lock:
-            self._replies.pop((job, tenant), None)
+            if held := self._replies.pop((job, tenant), None):
+                self._bytes -= held[1]
 
     def get(self, job: str, tenant: str) -> Reply | None:
         """The answer to a job of that tenant."""
         with self._lock:
-            return self._replies.get((job, tenant))
+            held = self._replies.get((job, tenant))
+        return held[0] if held else None

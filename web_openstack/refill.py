@@ -14,7 +14,7 @@ from skylens.clock import Clock
 from skylens.errors import MessageError
 from skylens.messages import Reply
 from skylens.store import Store
-from web_openstack.outcomes import read_outcome
+from web_openstack.outcomes import LARGEST, read_outcome
 from web_openstack.result_cache import ResultCache
 
 log = logs.get(__name__)
@@ -74,7 +74,7 @@ class Refill:
     def _fetch(self, key: str) -> Reply | None:
         """An outcome; None when it is gone or cannot be read, which is for whoever asks for it to say."""
         try:
-            held = self.outputs.get(key)
+            held = self.outputs.get(key, LARGEST)
             return read_outcome(key, held) if held else None
         except (MessageError, *AWS_ERRORS) as error:
             log.warning("cache.not_filled", key=key, trouble=explain(error))

@@ -96,13 +96,13 @@ class ReplyThread(threading.Thread):
             reply = read(Reply, message.body)
             self._unstored.add(reply, message.body.encode())
             fresh = self._jobs.settle(reply)
+            if fresh and reply.result:
+                self._metrics.models.note(reply.result)
         except Exception:  # one answer that breaks us must not keep the others from their clients
             log.exception("replies.unreadable", body=message.body[:500])
             self._metrics.replies.labels("unreadable").inc()
             return
         self._metrics.replies.labels("answer" if fresh else "repeat").inc()
-        if fresh and reply.result:
-            self._metrics.models.note(reply.result)
 
 
 class ReplyHelper(threading.Thread):

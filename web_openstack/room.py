@@ -16,7 +16,7 @@ from web_openstack.callers import Tell
 
 BODIES = 4
 """So many of the largest size fit on disk at once, or as many bytes of smaller ones."""
-MEMORY = 256 * 1024**2
+MEMORY = 192 * 1024**2
 """Bytes in memory at once, or two of the largest images if these are more."""
 PATIENCE = 30.0
 """Seconds after which who waits is told to come again; looked at every few seconds."""

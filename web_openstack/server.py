@@ -19,7 +19,7 @@ from skylens.errors import SettingsError
 from web_openstack.channel import Channel
 from web_openstack.connections import Connections
 from web_openstack.gate import Gate
-from web_openstack.pace import UNREAD
+from web_openstack.pace import ALL_UNREAD, UNREAD
 from web_openstack.room import Room
 from web_openstack.slots import places
 from web_openstack.threads import Threads
@@ -28,6 +28,8 @@ log = logs.get(__name__)
 
 SPARE = 16
 """Threads beyond the slots: health, polling and refusals never wait for a waiting client."""
+SHED_EVERY = 0.25
+"""Seconds between two looks at how much is unread."""
 LINGER = 1.0
 """Seconds for which a stopping server goes on for the connections it has: what is on its way to it still arrives."""
 
@@ -65,7 +67,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         self.gate, self.room, self.memory = gate, room, memory
         self.told: deque[Channel] = deque()
         self.serving = Serving()
-        self._connections = Connections()
+        self._connections, self._shed_at = Connections(), 0.0
         self._turned: Callable[[], None] = _nothing
         given: dict[str, Any] = {}
         if isinstance(at, socket.socket):
@@ -168,6 +170,20 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 channel.handle_error()
             self._connections.touch(channel)
         self._turned()
+        if (now := time.monotonic()) >= self._shed_at:
+            self._shed_at = now + SHED_EVERY
+            self._shed()
+
+    def _shed(self) -> None:
+        """Give up the oldest answers that nobody takes, if all of them have become too many bytes."""
+        unread = [channel for channel in list(self.active_channels.values()) if channel.total_outbufs_len]
+        size = sum(channel.total_outbufs_len for channel in unread)
+        for channel in sorted(unread, key=lambda channel: channel.unread_since):
+            if size <= ALL_UNREAD:
+                break
+            size -= channel.total_outbufs_len
+            channel.handle_close()
+            log.warning("web.unread", unread=size)
 
     def _turn_until(self, done: Callable[[], bool], until: float) -> None:
         while not done() and time.monotonic() < until:

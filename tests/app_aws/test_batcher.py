@@ -61,6 +61,24 @@ def test_each_future_gets_its_own_image(running):
     assert [float(future.result(10)[0]) for future in futures] == [value * 2 for value in range(50)]
 
 
+def test_batchers_that_share_memory_prepare_no_more_at_once_than_it_is_for(running):
+    shared, lock, at_once, most = threading.BoundedSemaphore(2), threading.Lock(), [0], [0]
+
+    def prepare():
+        with lock:
+            at_once[0] += 1
+            most[0] = max(most[0], at_once[0])
+        threading.Event().wait(0.01)
+        with lock:
+            at_once[0] -= 1
+        return np.array([1], np.float32)
+
+    batchers = [running(Model(), threads=2, decoding=shared) for _ in range(3)]
+    futures = [batcher.submit(prepare) for batcher in batchers for _ in range(10)]
+    assert all(future.result(10) for future in futures)
+    assert most[0] == 2
+
+
 def test_what_waits_behind_a_running_call_goes_together(running):
     model = Model(held=True)
     batcher = running(model, size=4)

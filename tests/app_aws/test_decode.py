@@ -18,6 +18,7 @@ from PIL import Image
 from app_aws.decode import pixels, tensor
 from skylens import scans
 from skylens.errors import SkylensError, TooLargeError, UndecodableImageError
+from skylens.parts import SIDE
 
 LIMIT = 1_000_000
 INPUT = fitting()
@@ -247,6 +248,13 @@ def test_the_pixel_limit_is_exact():
     assert pixels(encoded(Image.new("L", (100, 10))), INPUT, 1000).shape == (32, 32, 3)
     with pytest.raises(TooLargeError, match="at most 999"):
         pixels(encoded(Image.new("L", (100, 10))), INPUT, 999)
+
+
+@pytest.mark.parametrize("size", [(SIDE + 1, 1), (1, SIDE + 1)])
+def test_a_side_of_endless_pixels_is_refused(size):
+    assert pixels(encoded(Image.new("L", (SIDE, 1))), INPUT, 10**6).shape == (32, 32, 3)
+    with pytest.raises(TooLargeError, match="at most 65535 a side"):
+        pixels(encoded(Image.new("L", size)), INPUT, 10**6)
 
 
 def header_of(width, height):

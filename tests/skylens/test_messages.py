@@ -136,6 +136,20 @@ def test_what_could_not_be_worked_or_answered_is_a_message_error(field, value):
         read(Request, json.dumps(broken))
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("labels", [{"label": "cat", "score": 0.5}] * 101),
+        ("labels", [{"label": "x" * 1025, "score": 0.5}]),
+        ("timings", json.loads(encode(RESULT.timings)) | {"finished": "2023-11-14T22:13:21"}),
+    ],
+)
+def test_what_would_fill_its_readers_or_break_their_clocks_is_a_message_error(field, value):
+    reply = {"v": 1, "id": ID, "tenant": "acme", "result": json.loads(encode(RESULT)) | {field: value}}
+    with pytest.raises(MessageError, match=field):
+        read(Reply, json.dumps(reply))
+
+
 def test_a_reply_without_an_answer_is_a_message_error():
     with pytest.raises(MessageError, match="a result or a failure"):
         read(Reply, json.dumps({"v": 1, "id": ID, "tenant": "acme"}))

@@ -81,6 +81,14 @@ def test_a_list_of_very_many_keys_is_refused_before_it_is_read(web, monkeypatch)
     assert len(read) == 2
 
 
+def test_a_list_of_strange_keys_is_answered_and_kept_in_few_bytes(web):
+    keys = ["\x7f" * 180, "default/" + "\U000e0001" * 200]
+    answer = web.client.simulate_post("/v1/batches", json={"keys": keys * (web.deps.settings.max_batch // 2)})
+    assert answer.status_code == 202
+    assert len(answer.content) < 450 * web.deps.settings.max_batch
+    assert max(len(data) for data, *_ in web.state.objects.values()) < 450 * web.deps.settings.max_batch
+
+
 def test_parts_that_are_no_files_are_few(web):
     files = [("f", "a.png", picture())]
     fields = [("x", None, b"text")] * FIELDS

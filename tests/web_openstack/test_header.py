@@ -14,6 +14,7 @@ from web_tier import picture
 
 from skylens import scans
 from skylens.errors import SkylensError, TooLargeError, UndecodableImageError, UnsupportedImageError
+from skylens.parts import SIDE
 from web_openstack import header
 
 MANY = 50_000_000
@@ -138,6 +139,17 @@ def bomb(width, height):
 def test_a_bomb_is_known_by_its_header():
     with pytest.raises(TooLargeError, match="50000 x 50000"):
         header.check(bomb(50_000, 50_000), MANY)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, SIDE), (SIDE, 1)])
+def test_no_side_is_longer_than_that_of_a_jpeg_can_be(width, height):
+    """A row costs Pillow far more than its pixels, if these are few."""
+    data = bomb(width, height)
+    assert header.check(data, 50_000_000)[1:] == (width, height)
+    longer = bomb(width + (width == SIDE), height + (height == SIDE))
+    for refused in (lambda: header.check(longer, 50_000_000), lambda: header.peek(longer[:60], 1000, 50_000_000)):
+        with pytest.raises(TooLargeError, match="at most 65,535 a side"):
+            refused()
 
 
 EMPTY_SCAN = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00"

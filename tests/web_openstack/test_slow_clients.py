@@ -9,6 +9,7 @@ from test_batches import post
 from test_server import ask, until
 from web_tier import picture
 
+from web_openstack import server
 from web_openstack.pace import RATE, Pace
 
 PNG = {"Content-Type": "image/png", "Prefer": "respond-async"}
@@ -160,6 +161,18 @@ def deaf(serve):
 def test_clients_that_take_nothing_at_all_lose_their_places(web, deaf):
     made = deaf(web, b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * 50)
     hasty(made)
+    until(lambda: not made.active_channels)
+    assert ask(made, "GET", "/healthz")[0] == 200
+
+
+def test_of_answers_that_nobody_takes_the_oldest_are_given_up_once_they_are_too_much(web, deaf, monkeypatch):
+    made = deaf(web, b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    old, new = sorted(made.active_channels.values(), key=lambda channel: channel.unread_since)[:2]
+    most = sum(channel.total_outbufs_len for channel in made.active_channels.values())
+    monkeypatch.setattr(server, "ALL_UNREAD", most - 1)
+    until(lambda: old not in made.active_channels.values())
+    assert new in made.active_channels.values()
+    monkeypatch.setattr(server, "ALL_UNREAD", 0)
     until(lambda: not made.active_channels)
     assert ask(made, "GET", "/healthz")[0] == 200
 
