@@ -11,6 +11,7 @@ from app_aws import manifest as manifests
 from app_aws.engine import OnnxEngine, open_session
 from app_aws.manifest import Manifest
 from skylens.errors import ModelError
+from skylens.messages import LONGEST_LABEL
 
 NETWORK, LABELS = "model.onnx", "labels.txt"
 FILES = (NETWORK, LABELS, manifests.FILE)
@@ -113,13 +114,18 @@ def is_quantised(network: bytes) -> bool:
 
 
 def read_labels(path: Path) -> tuple[str, ...]:
-    """One label a line, UTF-8. Raises ModelError when there are none, or one is empty."""
+    """One label a line, UTF-8. Raises ModelError when there are none, or one is empty or too long for an answer."""
     try:
         labels = tuple(line.strip() for line in _bytes(path).decode("utf-8").splitlines())
     except UnicodeDecodeError as error:
         raise ModelError(f"{path} is not UTF-8: {error}") from error
     if not labels or not all(labels):
         raise ModelError(f"{path} must hold one label a line and no empty line")
+    longest = max(labels, key=lambda label: len(label.encode()))
+    if len(longest.encode()) > LONGEST_LABEL:
+        raise ModelError(
+            f"{path} has a label of {len(longest.encode())} bytes, {longest[:40]!r}...; at most {LONGEST_LABEL}"
+        )
     return labels
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from app_aws.engine import Array, Engine, top
-from skylens import logs
+from skylens import logs, outcomes
 from skylens.clock import Clock
 from skylens.errors import MessageError, OverdueError, SkylensError, UndecodableImageError, UnknownJobError
 from skylens.messages import Failure, Label, Model, Reply, Request, Result, Timings, encode, moment, read
@@ -90,8 +90,8 @@ class Recogniser:
             self._bury(received, error)
             return False
         watch = Stopwatch(self.clock)
-        outcome = f"{request.tenant}/{request.id}.json"
-        known = self.outputs.get(outcome) if received.receives > 1 else None
+        outcome = outcomes.outcome_key(request.id, request.tenant)
+        known = self._stored(outcome) if received.receives > 1 else None
         if known is None:
             reply = self._answer(request, received.sent, watch)
             worked()
@@ -100,7 +100,7 @@ class Recogniser:
         else:
             worked()
             told = {"repeated": True}
-            delivered = self._reply(request, known.data, watch)
+            delivered = self._reply(request, known, watch)
         with watch.stage("delete"):
             self.requests.delete([received.receipt])
         log.info(
@@ -142,9 +142,17 @@ class Recogniser:
         """
         if self.outputs.put_if(outcome, body, "application/json", etag=None):
             return body
-        held = self.outputs.get(outcome)
+        held = self._stored(outcome)
         if held is None:
             raise RuntimeError(f"{outcome} is being written by someone else")
+        return held
+
+    def _stored(self, outcome: str) -> bytes | None:
+        """The outcome that is there. Raises MessageError when it is none, so that the dead-letter queue decides."""
+        held = self.outputs.get(outcome, outcomes.LARGEST)
+        if held is None:
+            return None
+        outcomes.read_outcome(outcome, held)
         return held.data
 
     def _bury(self, received: Received, error: MessageError) -> None:

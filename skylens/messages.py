@@ -39,8 +39,8 @@ PerSecond = Annotated[tuple[Count, ...], Meta(min_length=1, max_length=3600)]
 
 
 Moment = Annotated[datetime, Meta(tz=True)]
-MOST_LABELS = 100
-"""Of one image."""
+MOST_LABELS, LONGEST_LABEL = 100, 1024
+"""Of one image, and bytes of one."""
 
 
 class Struct(msgspec.Struct, frozen=True, kw_only=True):
@@ -84,7 +84,7 @@ class Model(Struct, frozen=True, kw_only=True):
 
 
 class Label(Struct, frozen=True, kw_only=True):
-    label: Annotated[str, Meta(max_length=1024)]
+    label: Annotated[str, Meta(max_length=LONGEST_LABEL)]
     score: float
 
 

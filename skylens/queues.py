@@ -182,6 +182,10 @@ class SqsQueue:
         return Counts(int(answer["ApproximateNumberOfMessages"]), int(answer["ApproximateNumberOfMessagesNotVisible"]))
 
 
+PAGE = 1000
+"""Queues in one answer to a listing; SQS has no second page unless it is asked for so many."""
+
+
 class SqsQueues:
     """Finds queues by name, and makes and sweeps the reply queues of web nodes."""
 
@@ -233,15 +237,23 @@ class SqsQueues:
         self._client.tag_queue(QueueUrl=queue.url, Tags=tags)
 
     def reset(self, queue: SqsQueue, attributes: Mapping[str, str]) -> None:
-        """Set attributes, each by itself and in order: one that SQS refuses is not to undo those before it."""
+        """Set attributes, each by itself: one that SQS refuses keeps none of the others. Raises the first refusal."""
+        refused: list[ClientError] = []
         for name, value in attributes.items():
             one = cast("dict[QueueAttributeNameType, str]", {name: value})
-            self._client.set_queue_attributes(QueueUrl=queue.url, Attributes=one)
+            try:
+                self._client.set_queue_attributes(QueueUrl=queue.url, Attributes=one)
+            except ClientError as error:
+                refused.append(error)
+        if refused:
+            raise refused[0]
 
     def tagged(self, prefix: str) -> list[tuple[SqsQueue, dict[str, str]]]:
         """Each queue whose name starts with ``prefix``, with its tags; one that vanishes meanwhile is left out."""
         found = []
-        for page in self._client.get_paginator("list_queues").paginate(QueueNamePrefix=prefix):
+        for page in self._client.get_paginator("list_queues").paginate(
+            QueueNamePrefix=prefix, PaginationConfig={"PageSize": PAGE}
+        ):
             for url in page.get("QueueUrls", []):
                 try:
                     tags = self._client.list_queue_tags(QueueUrl=url).get("Tags", {})

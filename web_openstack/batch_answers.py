@@ -22,7 +22,7 @@ FETCHING = 4
 LOOKING = 4
 """Listings made at once, of tenants in turn: a page of one takes 65 ms of CPU, in which no other thread gets on."""
 READERS = 64
-"""Requests for batches answered at once. Each holds its batch's record, and a MiB at most that its client has not read:
+"""Requests for batches answered at once. Each holds its batch's record, and 256 KiB that its client has not read:
 the server makes no more before it has."""
 
 

@@ -23,6 +23,12 @@ class Item(Struct, frozen=True, kw_only=True, omit_defaults=True):
     refused: Failure | None = None
 
 
+class _Items(list[Item]):
+    """What became of a batch's files so far. ``is_away``: AWS failed one of them."""
+
+    has_job = is_away = False
+
+
 class Batch(Struct, frozen=True, kw_only=True):
     id: str
     items: tuple[Item, ...]
@@ -62,7 +68,7 @@ class Batches:
         Bad files count and are charged as good ones. Nothing is read beyond the most that a batch may have: its last
         refusal stands for all the others.
         """
-        items: list[Item] = []
+        items = _Items()
         try:
             for part in parts:
                 name = part.name if isinstance(part, Refused) else part.image.name
@@ -79,7 +85,7 @@ class Batches:
             self._refuse(items, "", error)
         return self._keep(items, order)
 
-    def _note(self, items: list[Item], part: Refused, order: Order) -> None:
+    def _note(self, items: _Items, part: Refused, order: Order) -> None:
         """A file that is no image to take."""
         try:
             order.charge()
@@ -92,31 +98,33 @@ class Batches:
         """One job per object of the input bucket; each key must lie under the tenant's own prefix."""
         if len(keys) > self.most:
             raise TooLargeError(f"{len(keys)} keys in one batch; at most {self.most}")
-        items: list[Item] = []
+        items = _Items()
         for key in keys:
             self._add(items, clean_name(key), order, partial(self.jobs.submit_stored, key))
         return self._keep(items, order)
 
-    def _add(self, items: list[Item], name: str, order: Order, submit: Callable[..., str]) -> None:
+    def _add(self, items: _Items, name: str, order: Order, submit: Callable[..., str]) -> None:
         """Make one job, or note why there is none."""
         try:
-            if items and items[-1].refused and items[-1].refused.code == UnavailableError.code:
+            if items.is_away:
                 raise UnavailableError("a file before this one could not be taken in either; send it again later")
             order.charge()
             job = submit(tenant=order.tenant, top=order.top, trace=order.trace, turn=order.turn)
             items.append(Item(name=name, id=job))
+            items.has_job = True
         except UnknownJobError as error:
             items.append(Item(name=name, refused=Failure.of(error)))
         except SkylensError as error:
+            items.is_away = items.is_away or isinstance(error, UnavailableError)
             self._refuse(items, name, error)
 
-    def _refuse(self, items: list[Item], name: str, error: SkylensError) -> None:
+    def _refuse(self, items: _Items, name: str, error: SkylensError) -> None:
         """Refuse this file; the whole batch, as long as it has no job."""
-        if not any(item.id for item in items):
+        if not items.has_job:
             raise error
         items.append(Item(name=name, refused=Failure.of(error)))
 
-    def _keep(self, items: list[Item], order: Order) -> Batch:
+    def _keep(self, items: _Items, order: Order) -> Batch:
         if not items:
             raise BadRequestError("the batch is empty; send at least one file or key")
         batch = Batch(id=order.batch or self.jobs.new_id(), items=tuple(items))

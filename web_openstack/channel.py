@@ -78,7 +78,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     sent_continue: bool
     refusing = False
     unread_since = 0.0
-    """Ticks at which the bytes that its client has not taken began to gather."""
+    """Ticks at which its client last took a byte, or had none to take."""
     _behind = b""
     """What came behind the request that is under way."""
     _ebbed = float("inf")
@@ -132,7 +132,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def _parse(self) -> None:
         """Take the next request in, as much of it as is there, if none is under way."""
-        while self._behind and not self.requests and not self.refusing:
+        while self.connected and self._behind and not self.requests and not self.refusing:
             if self.request is None:
                 self.request, self._coming = self._parser(self._refuse, self._tell), Pace(time.time())
             self._behind = self._behind[self.request.received(self._behind) :]
@@ -176,6 +176,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     def send(self, data: bytes, do_close: bool = True) -> int:
         is_loops = self.server.serving.channel is None  # none but the main loop closes, which owns the connections
         sent: int = super().send(data, do_close=do_close and is_loops)
+        if sent:
+            self.unread_since = time.monotonic()
         going = self._going  # this may be a request's thread
         if going:
             going.moved += sent

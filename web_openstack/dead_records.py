@@ -8,10 +8,10 @@ import msgspec
 from skylens.clock import Clock
 from skylens.errors import MessageError, PoisonImageError, SkylensError, UnknownJobError
 from skylens.messages import Request, decode, encode_request, read
+from skylens.outcomes import LARGEST, outcome_key, read_outcome
 from skylens.queues import Queue
 from skylens.store import Store
 from web_openstack.deadletters import PREFIX, UNREADABLE, DeadLetter
-from web_openstack.outcomes import outcome_key, read_outcome
 
 
 @dataclass(frozen=True)
@@ -67,7 +67,7 @@ class DeadRecords:
     def _make_room(self, outcome: str) -> None:
         """Take away what its client was told, or what cannot be read. Raises SkylensError when it was an answer."""
         try:
-            held = self.outputs.get(outcome)
+            held = self.outputs.get(outcome, LARGEST)
             failure = read_outcome(outcome, held).failure if held else None
         except MessageError:
             self.outputs.delete(outcome)

@@ -13,12 +13,12 @@ from skylens import logs
 from skylens.clock import Clock
 from skylens.errors import MessageError, PoisonImageError, SkylensError
 from skylens.messages import Failure, Reply, Request, Struct, encode, read
+from skylens.outcomes import LARGEST, outcome_key, read_outcome
 from skylens.queues import Queue, Received
 from skylens.reply_to import Replies
 from skylens.store import Store
 from web_openstack.deleted import is_tombstone
 from web_openstack.metrics import WebMetrics
-from web_openstack.outcomes import LARGEST, outcome_key, read_outcome
 from web_openstack.unstored import Unstored
 
 log = logs.get(__name__)

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from skylens.aws_errors import AWS_ERRORS
 from skylens.errors import ExpiredError, MessageError, UnknownJobError
 from skylens.messages import encode, read
+from skylens.outcomes import LARGEST, outcome_key
 from skylens.store import Store
 from web_openstack import deadletters
 from web_openstack.berths import Berths
 from web_openstack.deleted import Tombstone, is_tombstone, tombstone
 from web_openstack.direct import uploaded
 from web_openstack.jobs import Jobs, check_id, unavailable
-from web_openstack.outcomes import outcome_key
 from web_openstack.refill import before
 from web_openstack.webhooks import hooks
 from web_openstack.webhooks.agenda import Place
@@ -70,7 +70,7 @@ class Deletion:
         One that cannot be read does not.
         """
         try:
-            held = self.jobs.outputs.get(key)
+            held = self.jobs.outputs.get(key, LARGEST)
             stone = read(Tombstone, held.data) if held else None
         except MessageError:
             return True, False

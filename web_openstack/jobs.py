@@ -17,11 +17,11 @@ from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import ExpiredError, TooLargeError, UnavailableError, UnknownJobError, let_go
 from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment
+from skylens.outcomes import LARGEST, outcome_key, read_outcome
 from skylens.store import Object, Store
 from web_openstack.deleted import Deleted, is_tombstone, tombstone
 from web_openstack.demand import DemandCounter
 from web_openstack.fairness import Standing
-from web_openstack.outcomes import LARGEST, outcome_key, read_outcome
 from web_openstack.recent import Recent
 from web_openstack.result_cache import ResultCache
 from web_openstack.uploads import Image, clean_name

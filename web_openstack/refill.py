@@ -13,8 +13,8 @@ from skylens.aws_errors import AWS_ERRORS, explain
 from skylens.clock import Clock
 from skylens.errors import MessageError
 from skylens.messages import Reply
+from skylens.outcomes import LARGEST, read_outcome
 from skylens.store import Store
-from web_openstack.outcomes import LARGEST, read_outcome
 from web_openstack.result_cache import ResultCache
 
 log = logs.get(__name__)

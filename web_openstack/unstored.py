@@ -9,8 +9,8 @@ from itertools import islice, takewhile
 from skylens import logs
 from skylens.clock import Clock
 from skylens.messages import Reply
+from skylens.outcomes import outcome_key
 from skylens.store import Store
-from web_openstack.outcomes import outcome_key
 
 log = logs.get(__name__)
 

@@ -10,6 +10,7 @@ from web_tier import picture
 
 from skylens.fakes import aws_error
 from web_openstack.batch_answers import READERS, TOGETHER
+from web_openstack.pace import UNREAD
 from web_openstack.resources import batches
 
 LINES = {"Accept": "application/x-ndjson"}
@@ -82,9 +83,19 @@ def test_without_a_slot_an_answer_that_its_client_need_not_read_meanwhile_is_who
     assert b"".join(body) == whole
 
 
+def test_without_a_slot_a_batch_of_many_hundreds_is_answered_whole(web):
+    answer = post(web, *[("f", f"{n:060}.png", picture(size=(n % 90 + 1, n // 90 + 1))) for n in range(800)])
+    for request in web.taken():
+        web.reply(request)
+    web.deps.admission.draining.set()
+    seen = web.client.simulate_get(answer.headers["Location"])
+    assert (seen.status_code, seen.json["done"]) == (200, 800)
+    assert len(seen.content) > UNREAD
+
+
 @pytest.mark.parametrize("headers", [{}, LINES])
 def test_without_a_slot_a_larger_answer_is_for_later(web, place, headers, monkeypatch):
-    monkeypatch.setattr(batches, "UNREAD", 1000)
+    monkeypatch.setattr(batches, "AT_ONCE", 1000)
     assert web.client.simulate_get(place, headers=headers).status_code == 200
     web.deps.admission.draining.set()
     for _ in range(READERS + 1):

@@ -81,6 +81,22 @@ def test_a_list_of_very_many_keys_is_refused_before_it_is_read(web, monkeypatch)
     assert len(read) == 2
 
 
+def test_an_outage_is_met_once_whatever_lies_between_the_images(web):
+    calls, real = [], web.inputs.put
+
+    def put(*arguments):
+        calls.append(arguments)
+        if len(calls) > 1:
+            raise aws_error("ServiceUnavailable", 503)
+        real(*arguments)
+
+    web.inputs.put = put
+    parts = [("f", "a.png", picture()), ("f", "b.txt", b"text")] * 10
+    answer = post(web, *parts)
+    assert (answer.status_code, len(calls)) == (202, 2)
+    assert refusals(answer) == ["working", "unsupported-image", *["unavailable", "unsupported-image"] * 9]
+
+
 def test_a_list_of_strange_keys_is_answered_and_kept_in_few_bytes(web):
     keys = ["\x7f" * 180, "default/" + "\U000e0001" * 200]
     answer = web.client.simulate_post("/v1/batches", json={"keys": keys * (web.deps.settings.max_batch // 2)})

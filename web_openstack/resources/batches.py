@@ -15,11 +15,12 @@ from web_openstack import asked
 from web_openstack.batch_answers import BatchAnswers, chunks
 from web_openstack.batches import Batch, Batches, Item, Order, line
 from web_openstack.door import Door
-from web_openstack.pace import UNREAD
 from web_openstack.uploads import Uploads
 from web_openstack.webhooks.callbacks import Callbacks, promised
 
 NDJSON = "application/x-ndjson"
+AT_ONCE = 1024**2
+"""Most bytes of an answer that is made without a slot, so whole, before its client reads: some 1,400 files."""
 POLL = 0.5
 """Seconds between two looks for new answers."""
 LONGEST_KEY = 1100
@@ -130,7 +131,7 @@ def _at_once(chunks: Iterator[bytes]) -> bytes:
     body = b""
     for chunk in chunks:
         body += chunk
-        if len(body) > UNREAD:
+        if len(body) > AT_ONCE:
             raise UnavailableError("too many ask at once for so large a batch", retry_after=2, reason="overload")
     return body
 

@@ -15,6 +15,10 @@ description: Sets the attributes that differ; the queues are made by others. Eac
 options:
   name: {description: The queue., type: str}
   prefix: {description: Instead of a name, what the names of all queues that are meant begin with., type: str}
+  tags:
+    description: With a prefix, queues that have other values of these tags are left alone.
+    type: dict
+    default: {}
   attributes:
     description: Attributes as the SQS API names them; a mapping stands for its JSON text, an empty one for none.
     type: dict
@@ -54,11 +58,24 @@ def adjusted(client: Any, url: str, wanted: dict[str, str], *, check: bool) -> d
     return differing
 
 
+def listed(client: Any, prefix: str) -> list[str]:
+    """URLs of the queues whose names begin so; SQS has no second page unless it is asked for pages."""
+    pages = client.get_paginator("list_queues").paginate(QueueNamePrefix=prefix, PaginationConfig={"PageSize": 1000})
+    return [url for page in pages for url in page.get("QueueUrls", [])]
+
+
+def is_others(client: Any, url: str, tags: dict[str, str]) -> bool:
+    """Whether a queue's tags say that it is another's; those of one without them say nothing."""
+    found = client.list_queue_tags(QueueUrl=url).get("Tags", {})
+    return any(found.get(name, value) != value for name, value in tags.items())
+
+
 def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "name": {"type": "str"},
             "prefix": {"type": "str"},
+            "tags": {"type": "dict", "default": {}},
             "attributes": {"type": "dict", "required": True},
         },
         mutually_exclusive=[("name", "prefix")],
@@ -67,23 +84,26 @@ def main() -> None:
     )
     client, name, prefix = module.client("sqs"), module.params["name"], module.params["prefix"]
     wanted = {key: text(value) for key, value in module.params["attributes"].items()}
-    what, differing = f"the queue {name}" if name else f"the queues {prefix}*", {}
     try:
-        if name:
-            urls = [client.get_queue_url(QueueName=name)["QueueUrl"]]
-        else:
-            pages = client.get_paginator("list_queues").paginate(QueueNamePrefix=prefix)
-            urls = [url for page in pages for url in page.get("QueueUrls", [])]
-        for url in urls:
-            what = f"the queue {url.rpartition('/')[2]}"
+        urls = listed(client, prefix) if prefix else [client.get_queue_url(QueueName=name)["QueueUrl"]]
+    except is_boto3_error_code(GONE) as error:
+        if not module.check_mode:
+            module.fail_json_aws(error, msg=f"there is no queue {name}")
+        module.exit_json(changed=True, differing={name: wanted})
+    except Exception as error:  # noqa: BLE001 - the module says what it was
+        module.fail_json_aws(error, msg=f"cannot find the queue {name or prefix}")
+    differing, failed = {}, []
+    for url in urls:
+        try:
+            if prefix and is_others(client, url, module.params["tags"]):
+                continue
             if found := adjusted(client, url, wanted, check=module.check_mode):
                 differing[url.rpartition("/")[2]] = found
-    except is_boto3_error_code(GONE) as error:
-        if name and not module.check_mode:
-            module.fail_json_aws(error, msg=f"there is no queue {name}")
-        differing = {name: wanted} if name else differing
-    except Exception as error:  # noqa: BLE001 - the module says what it was
-        module.fail_json_aws(error, msg=f"cannot set attributes of {what}")
+        except Exception as error:  # noqa: BLE001 - the module says what it was, of each queue
+            if name or not isinstance(error, is_boto3_error_code(GONE, error)):  # else a web node swept it meanwhile
+                failed.append(f"{url.rpartition('/')[2]}: {error}")
+    if failed:
+        module.fail_json(msg="cannot set attributes of " + "; ".join(failed), differing=differing)
     module.exit_json(changed=bool(differing), differing=differing)
 
 
