@@ -105,7 +105,7 @@ def test_a_network_of_the_right_digest_that_is_none_is_refused(tmp_path):
         (b"", "one label a line"),
         (b"cat\n\ndog\n", "one label a line"),
         (b"\xfcber\n", "not UTF-8"),
-        (b"x" * 1025 + b"\ndog\n" * 9, "a label of 1025 bytes"),
+        (b"x" * 1025 + b"\ndog" * 9, "a label of 1025 bytes"),
         (b"cat\ndog\n", "labels.txt has 2 labels, but the model gives 10 scores"),
     ],
 )
