@@ -5,7 +5,9 @@ a plain sentence.
 """
 
 import io
+import threading
 import warnings
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -30,6 +32,9 @@ _TURNS = {
 """EXIF orientation -> what makes the picture upright."""
 _EXIF = 2**20
 """Bytes of the largest EXIF block that is read, as many as a JPEG may hold: one value of 16 MiB takes six seconds."""
+_GROUPS = 2**16
+_LARGE, _ALONE = 2**29, threading.Lock()
+"""Bytes of tables from which on no other such picture is decoded meanwhile: together they would fill the memory."""
 _ONES = (1.0, 1.0, 1.0)
 _SIDEWAYS = 5
 """Orientations from here on swap width and height."""
@@ -53,7 +58,8 @@ def pixels(data: bytes, wanted: Input, max_pixels: int) -> NDArray[np.uint8]:
             scans.check(data)
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             _check_size(image, max_pixels)
-            return np.asarray(_fit(image, wanted))
+            with _ALONE if _tables(data, image) > _LARGE else nullcontext():
+                return np.asarray(_fit(image, wanted))
     except (SkylensError, MemoryError):
         raise
     except Exception as error:  # Pillow raises a dozen unrelated types on damaged data
@@ -76,6 +82,18 @@ def tensor(picture: NDArray[np.uint8], wanted: Input) -> NDArray[np.float32]:
 def _each(channels: tuple[float, float, float], *, planes: bool) -> NDArray[np.float32]:
     """One number a channel, in a shape that fits planes of channels, or pixels of them."""
     return np.asarray(channels, np.float32).reshape((3, 1, 1) if planes else 3)
+
+
+def _tables(data: bytes, image: Image.Image) -> int:
+    """Bytes at most that libwebp needs for the Huffman tables of a lossless picture; 0 of any other.
+
+    There may be a group of tables for each 4 x 4 pixels, up to 65,536, each of at least four bytes in the file. A group
+    takes some 6 KB, and 80 bytes more for each of its bytes, as measured with libwebp 1.6.
+    """
+    if image.format != "WEBP" or not (b"VP8L" in data or b"ALPH" in data):
+        return 0
+    groups = min(_GROUPS, -(-image.width // 4) * -(-image.height // 4), len(data) // 4)
+    return groups * 6 * 1024 + 80 * len(data)
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

@@ -10,8 +10,9 @@ from skylens.queues import Queue
 log = logs.get(__name__)
 _RETRY_SECONDS = 1.0
 LONGEST = 600.0
-"""Most seconds that a message is held. An image takes seconds, the largest one on a crowded core a minute: what takes
-ten times that hangs, and only a message that nobody extends any more gets to another worker or to the dead letters."""
+"""Most seconds that a message is held. An image takes seconds, the largest one on a crowded core a minute, for what
+costs more is refused (``skylens.parts``, ``skylens.scans``): what takes ten times that hangs, and only a message that
+nobody extends any more gets to another worker or to the dead letters."""
 
 
 class Leases:

@@ -2,7 +2,8 @@
 
 Pillow reads all of them to show one pixel, and a few kinds cost it milliseconds each, whatever the picture's size. So
 the door and the workers walk them first, from length to length, and refuse a file that has more of a kind than any
-camera or program writes. The chunks of a WebP are read in C, a million in a tenth of a second: nobody counts them.
+camera or program writes. The chunks of a WebP are read in C, a million in a tenth of a second: nobody counts them, but
+``app_aws.decode`` has one of large tables at a time.
 
 The walk must go where Pillow goes. What would lead the two apart is refused as damaged: a marker without a meaning in a
 header, a length below its own two bytes, a PNG whose first chunk does not say what its pixels are.
@@ -20,8 +21,11 @@ PNG, JPEG = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 SIDE = 65_535
 """Pixels of the longest side that is taken, as a JPEG can have: Pillow has a pointer and more for each row, several
 times over, so that fifty million rows of one pixel, 146 KB as a PNG, take two GiB."""
-FRAMES = set(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
-"""Start-of-frame markers; the three left out are Huffman tables, a reserved one and arithmetic conditioning."""
+FRAMES = {0xC0, 0xC1, 0xC2}
+"""Start-of-frame markers of what cameras and programs write: baseline, extended and progressive, coded by Huffman."""
+_UNUSUAL = set(range(0xC3, 0xD0)) - {0xC4}
+"""Lossless, hierarchical and arithmetic coding. A decoder of the last goes on for ever on no bytes: 11 KB of scans that
+end at once, of a large picture, cost 400 seconds of CPU."""
 _TABLES, _EXIF, _PHOTOSHOP, _START_OF_SCAN = 0xDB, 0xE1, 0xED, 0xDA
 _BARE = {0x01, *range(0xD0, 0xD8)}
 _KNOWN = _BARE | {*range(0xC0, 0xD0), *range(0xDA, 0xDE), *range(0xE0, 0xF0), 0xFE} - {0xC8}
@@ -95,6 +99,10 @@ def segments(jpeg: bytes) -> Iterator[tuple[int, int]]:
         position, marker = match.end(), jpeg[match.start() + 1]
         if marker not in _KNOWN:
             raise UndecodableImageError(f"The JPEG is damaged at byte {position - 2}: no header holds FF {marker:02X}")
+        if marker in _UNUSUAL:
+            raise UndecodableImageError(
+                f"The JPEG is coded in an unusual way (FF {marker:02X}); save it again, as baseline or progressive"
+            )
         _count(found, "JPEG", _SEGMENTS)
         if marker in _BARE:
             continue

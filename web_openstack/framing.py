@@ -17,6 +17,8 @@ from waitress.utilities import BadRequest
 
 LINE = 4096
 """Most bytes of the line before a chunk, and of all that follows the last one."""
+LINES = 128
+"""Most lines of headers: each costs the main loop time, however short it is."""
 FEW, SMALL = 100, 64
 """So many chunks may be of any size; for each more there must be so many bytes, for each costs the main loop time."""
 _BEGIN = re.compile(rb"(?:\r\n)*(?:\r?\Z|[\x21-\x7e])")
@@ -52,6 +54,8 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         self.empty, self.completed, self.error = False, True, BadRequest(why)
 
     def parse_header(self, header_plus: bytes) -> None:
+        if header_plus.count(b"\r\n") > LINES:
+            raise ParsingError(f"more than {LINES} lines of headers")
         _check(header_plus)
         first, *lines = header_plus.split(b"\r\n")
         super().parse_header(b"\r\n".join([first, *map(_bare, lines)]))

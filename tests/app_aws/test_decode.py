@@ -5,7 +5,9 @@ import os
 import struct
 import subprocess
 import sys
+import threading
 import zlib
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -15,6 +17,7 @@ from many_parts import EXIF_BLOCK, REFUSED, TAKEN, bare, chunk, png
 from pictures import ORIENTATION, encoded, fitting, gradient
 from PIL import Image
 
+from app_aws import decode
 from app_aws.decode import pixels, tensor
 from skylens import scans
 from skylens.errors import SkylensError, TooLargeError, UndecodableImageError
@@ -248,6 +251,40 @@ def test_the_pixel_limit_is_exact():
     assert pixels(encoded(Image.new("L", (100, 10))), INPUT, 1000).shape == (32, 32, 3)
     with pytest.raises(TooLargeError, match="at most 999"):
         pixels(encoded(Image.new("L", (100, 10))), INPUT, 999)
+
+
+def test_an_arithmetic_jpeg_is_refused_before_pillow_sees_it(monkeypatch):
+    data = encoded(Image.new("RGB", (64, 48)), "JPEG")
+    at = data.index(b"\xff\xc0") + 1
+    monkeypatch.setattr(Image, "open", lambda *_, **__: pytest.fail("Pillow was asked"))
+    with pytest.raises(UndecodableImageError, match="unusual way"):
+        pixels(data[:at] + b"\xc9" + data[at + 1 :], INPUT, 10**6)
+
+
+def noise(side):
+    return np.random.default_rng(1).integers(0, 256, (side, side, 3), np.uint8)
+
+
+@pytest.mark.parametrize(("lossless", "side", "most"), [(True, 1000, 1), (True, 100, 2), (False, 1000, 2)])
+def test_of_pictures_with_large_tables_one_is_decoded_at_a_time(monkeypatch, lossless, side, most):
+    data = encoded(Image.fromarray(noise(side)), "WEBP", lossless=lossless, quality=0, method=0)
+    fit, both, at_once, lock = decode._fit, threading.Barrier(2), [0, 0], threading.Lock()
+
+    def fitted(*arguments):
+        with lock:
+            at_once[0] += 1
+            at_once[1] = max(at_once)
+        with contextlib.suppress(threading.BrokenBarrierError):
+            both.wait(2)
+        made = fit(*arguments)
+        with lock:
+            at_once[0] -= 1
+        return made
+
+    monkeypatch.setattr(decode, "_fit", fitted)
+    with ThreadPoolExecutor(2) as threads:
+        assert len(list(threads.map(lambda _: pixels(data, INPUT, 10**6), range(2)))) == 2
+    assert at_once[1] == most
 
 
 @pytest.mark.parametrize("size", [(SIDE + 1, 1), (1, SIDE + 1)])

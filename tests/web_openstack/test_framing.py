@@ -205,3 +205,10 @@ def test_a_header_whose_parts_are_parsed_is_short(name):
         parser = framing.Parser(ADJUSTMENTS)
         parser.received(f"GET / HTTP/1.1\r\nHost: x\r\n{name}: {'a' * size}\r\n\r\n".encode())
         assert (parser.error and parser.error.body) == said
+
+
+def test_there_are_only_so_many_lines_of_headers():
+    for lines, said in ((framing.LINES - 4, None), (framing.LINES, "more than 128 lines of headers")):
+        parser = framing.Parser(ADJUSTMENTS)
+        parser.received(b"GET / HTTP/1.1\r\nHost: x\r\n" + b"a:\r\n" * lines + b"\r\n")
+        assert (parser.error and parser.error.body) == said

@@ -141,6 +141,19 @@ def test_a_bomb_is_known_by_its_header():
         header.check(bomb(50_000, 50_000), MANY)
 
 
+@pytest.mark.parametrize("marker", sorted({*range(0xC3, 0xD0)} - {0xC4, 0xC8}))
+def test_a_jpeg_of_unusual_coding_is_refused(marker):
+    """An arithmetic one of 11 KB takes its decoder minutes."""
+    data = picture("JPEG", (64, 48))
+    at = data.index(b"\xff\xc0") + 1
+    wanted = {header.Header("image/jpeg", 64, 48)}
+    assert {header.check(data, MANY), header.peek(data[:1000], len(data), MANY)} == wanted
+    unusual = data[:at] + bytes([marker]) + data[at + 1 :]
+    for refused in (lambda: header.check(unusual, MANY), lambda: header.peek(unusual[:1000], len(data), MANY)):
+        with pytest.raises(UndecodableImageError, match=f"unusual way .FF {marker:02X}"):
+            refused()
+
+
 @pytest.mark.parametrize(("width", "height"), [(1, SIDE), (SIDE, 1)])
 def test_no_side_is_longer_than_that_of_a_jpeg_can_be(width, height):
     """A row costs Pillow far more than its pixels, if these are few."""
