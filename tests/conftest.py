@@ -1,6 +1,8 @@
 """What every test may use."""
 
+import gc
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -14,3 +16,12 @@ def shared() -> Path:
         missing = f"{folder} is missing"
         pytest.fail(missing) if os.environ.get("CI") == "true" else pytest.skip(missing)
     return folder
+
+
+@pytest.fixture
+def uncollected() -> Iterator[None]:
+    """Python's collector of cycles, which counts objects and not their bytes, does not run."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()

@@ -35,14 +35,6 @@ def too_large():
     return out.getvalue()
 
 
-@pytest.fixture
-def uncollected():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 def pictures():
     """How many there are, with those that other tests keep."""
     return sum(isinstance(one, Image.Image) for one in gc.get_objects())

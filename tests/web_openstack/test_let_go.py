@@ -28,14 +28,6 @@ def web(make_web, key):
     return make_web(ring=lambda: key[0].ring, max_body_bytes=2 * 1024**2, max_image_bytes=2 * 1024**2, max_waits=8)
 
 
-@pytest.fixture
-def uncollected():
-    gc.collect()
-    gc.disable()
-    yield
-    gc.enable()
-
-
 def requests():
     """How many there are, with those that other tests keep."""
     return sum(isinstance(one, falcon.Request) for one in gc.get_objects())
