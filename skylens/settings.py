@@ -11,7 +11,7 @@ import socket
 from collections.abc import Mapping
 from typing import Any, Literal, Self, TypeVar
 
-from pydantic import Field, ValidationError, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from skylens.errors import SettingsError
@@ -59,6 +59,14 @@ class Settings(BaseSettings):
     """Least level that is logged."""
     log_format: Literal["json", "text"] = "json"
     """One JSON object a line, or lines for a person's eyes."""
+
+    @field_validator("deployment")
+    @classmethod
+    def _no_prefix_of_another(cls, name: str) -> str:
+        """``a-replies-b`` would have queues whose names begin as those of the reply queues of ``a``."""
+        if "-replies-" in f"{name}-":
+            raise ValueError(f"{name} must not have -replies- in it: that is how reply queues are named")
+        return name
 
     def bucket(self, kind: Literal["input", "output", "state"]) -> str:
         return str(getattr(self, f"{kind}_bucket")) or f"{self.deployment}-{kind}"

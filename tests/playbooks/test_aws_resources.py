@@ -133,9 +133,10 @@ def test_what_was_set_on_a_reply_queue_is_taken_back(made):
     sqs, queue = made.client("sqs"), "alpha-replies-web-1-8080"
     everybody = {"Effect": "Allow", "Principal": "*", "Action": "sqs:ReceiveMessage", "Resource": "*"}
     policy = json.dumps({"Version": "2012-10-17", "Statement": [everybody]})
-    sqs.create_queue(QueueName=queue, Attributes={"Policy": policy, "DelaySeconds": "900"}, tags={TAG["Key"]: "alpha"})
+    theirs = {"Policy": policy, "DelaySeconds": "900"}
+    url = sqs.create_queue(QueueName=queue, Attributes=theirs, tags={TAG["Key"]: "another"})["QueueUrl"]
     made.play("aws_queues")
-    found = attributes(made, queue)
+    found = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
     assert (found.get("Policy", ""), found["DelaySeconds"]) == ("", "0")
     assert json.loads(found["RedriveAllowPolicy"]) == {"redrivePermission": "denyAll"}
     assert made.play("aws_queues").stats["localhost"]["changed"] == 0

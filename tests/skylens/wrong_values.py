@@ -57,7 +57,7 @@ TEXTS = {
     "prices": ("c7i.large", "c7i.large=", "c7i.large=-1", "c7i.large=NaN", "=1", "c7i.large=1e3", "C7I.LARGE=1"),
     "rate_limit": ("100", "100/fortnight", "-1/second", "1.5/second", "/second", "100 / second", "100/second;"),
     "region": ("moon", "us-east", "US-EAST-1", "us_east_1", "us-east-1a", "us-east-1 ", "../us-east-1"),
-    "deployment": ("My Cloud", "a_b", "1a", "a" * 31, "a/b", "a;b", "\u00e9t\u00e9", ""),
+    "deployment": ("My Cloud", "a_b", "1a", "a" * 31, "a/b", "a;b", "lab-replies", "a-replies-b", "\u00e9t\u00e9", ""),
     "node": ("a b", "a" * 41, "a.b", "a/b", "\u00e9"),
     "webhook_secrets": (
         "acme",

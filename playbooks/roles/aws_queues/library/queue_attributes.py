@@ -15,10 +15,6 @@ description: Sets the attributes that differ; the queues are made by others. Eac
 options:
   name: {description: The queue., type: str}
   prefix: {description: Instead of a name, what the names of all queues that are meant begin with., type: str}
-  tags:
-    description: With a prefix, queues that have other values of these tags are left alone.
-    type: dict
-    default: {}
   attributes:
     description: Attributes as the SQS API names them; a mapping stands for its JSON text, an empty one for none.
     type: dict
@@ -64,18 +60,11 @@ def listed(client: Any, prefix: str) -> list[str]:
     return [url for page in pages for url in page.get("QueueUrls", [])]
 
 
-def is_others(client: Any, url: str, tags: dict[str, str]) -> bool:
-    """Whether a queue's tags say that it is another's; those of one without them say nothing."""
-    found = client.list_queue_tags(QueueUrl=url).get("Tags", {})
-    return any(found.get(name, value) != value for name, value in tags.items())
-
-
 def main() -> None:
     module = AnsibleAWSModule(
         argument_spec={
             "name": {"type": "str"},
             "prefix": {"type": "str"},
-            "tags": {"type": "dict", "default": {}},
             "attributes": {"type": "dict", "required": True},
         },
         mutually_exclusive=[("name", "prefix")],
@@ -95,8 +84,6 @@ def main() -> None:
     differing, failed = {}, []
     for url in urls:
         try:
-            if prefix and is_others(client, url, module.params["tags"]):
-                continue
             if found := adjusted(client, url, wanted, check=module.check_mode):
                 differing[url.rpartition("/")[2]] = found
         except Exception as error:  # noqa: BLE001 - the module says what it was, of each queue
