@@ -54,6 +54,7 @@ def configure(level: str, style: str, tier: str) -> None:
     root.setLevel(level)
     for noisy in ("botocore", "boto3", "urllib3", "httpx2", "httpcore2", "waitress"):
         logging.getLogger(noisy).setLevel(max(logging.WARNING, root.level))
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)  # it warns of each request that waits for a thread
 
 
 class _Lines(logging.StreamHandler[Any]):

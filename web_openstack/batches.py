@@ -94,12 +94,19 @@ class Batches:
         else:
             items.append(Item(name=part.name, refused=Failure.of(part.error)))
 
-    def of_keys(self, keys: list[str], order: Order) -> Batch:
-        """One job per object of the input bucket; each key must lie under the tenant's own prefix."""
+    def of_keys(self, keys: list[str], order: Order, gone: Callable[[], bool] = lambda: False) -> Batch:
+        """One job per object of the input bucket; each key must lie under the tenant's own prefix.
+
+        For a client that has ``gone`` no more are made than there are.
+        """
         if len(keys) > self.most:
             raise TooLargeError(f"{len(keys)} keys in one batch; at most {self.most}")
         items = _Items()
         for key in keys:
+            if gone():
+                detail = "its client has gone; this one and all behind it are left out"
+                self._refuse(items, clean_name(key), UnavailableError(detail))
+                break
             self._add(items, clean_name(key), order, partial(self.jobs.submit_stored, key))
         return self._keep(items, order)
 

@@ -127,6 +127,7 @@ class Parser(framing.Parser):
     def _find_room(self, tenant: str) -> None:
         size = STEP if self.chunked else self.content_length
         if self._room and size > self.adj.inbuf_overflow:
+            self._is_told = False  # of another wait, that was over before it began
             self._place = self._room.ask(tenant, size, self._hear)
             if not self._place.taken:
                 self.waiting = self._enter
@@ -138,6 +139,7 @@ class Parser(framing.Parser):
     def _find_memory(self) -> None:
         """Let it be read as soon as there is memory for it; until then it lies on disk."""
         if self._memory and self.caller and not self._kept:
+            self._is_told = False
             self._kept = self._memory.ask(self.caller.tenant, self.body_bytes_received, self._hear)
             if not self._kept.taken:
                 self.waiting, self.completed = self._read, False

@@ -5,7 +5,7 @@ import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Protocol
 
@@ -19,6 +19,7 @@ from skylens.errors import ExpiredError, TooLargeError, UnavailableError, Unknow
 from skylens.messages import Reply, Request, Result, Timings, encode, encode_request, moment
 from skylens.outcomes import LARGEST, outcome_key, read_outcome
 from skylens.store import Object, Store
+from web_openstack.berths import Berths
 from web_openstack.deleted import Deleted, is_tombstone, tombstone
 from web_openstack.demand import DemandCounter
 from web_openstack.fairness import Standing
@@ -33,6 +34,8 @@ RETRY_AFTER = 5
 """Seconds after which to try again when AWS could not be reached."""
 POLL = 1.0
 """Seconds between two looks at the output bucket for a job that another web node took in."""
+COPYING = 8
+"""Stored images looked for and copied at once, of tenants in turn: 6 KB of keys ask for a thousand of them."""
 OWN = 64
 """Unanswered images up to which a request's own thread stores its image, which spares a hand-over. It takes 50 KB of
 memory that the thread keeps, and a thousand waiting ones are not to have that each."""
@@ -78,6 +81,7 @@ class Jobs:
     """Of a tenant and a ``turn``: what raises when one more image of it is too many."""
     heard: Callable[[Reply], None] = lambda _: None
     """Is told of every answer that this process meets, repeats included."""
+    copying: Berths = field(default_factory=lambda: Berths(COPYING))
 
     def submit(self, image: Image, *, tenant: str, top: int, trace: str = "", job: str = "", turn: str = "") -> str:
         """Store the image, then queue its request. The job's id; from here on the promise holds.
@@ -163,15 +167,20 @@ class Jobs:
             )  # it is not repeated: as escapes it may be much longer
         job = job or self.new_id()
         with self._taking_in(job, tenant, turn):
-            size = self.inputs.size(key)
-            if size is not None and size > self.largest:
-                raise TooLargeError(f"the object has {size:,} bytes; at most {self.largest:,} are taken")
-            if size is None or not self.inputs.copy(key, f"{tenant}/{job}"):
-                raise UnknownJobError("no object of that key in the input bucket")
+            with self.copying.hold(tenant):
+                self._copy(key, f"{tenant}/{job}")
             self._send(job, f"{tenant}/{job}", name or clean_name(key), digest, tenant, top, trace)()
             if (job, tenant) in self.deleted:  # as in ``submit``
                 self.inputs.delete(f"{tenant}/{job}")
         return job
+
+    def _copy(self, key: str, place: str) -> None:
+        """Raises UnknownJobError, TooLargeError."""
+        size = self.inputs.size(key)
+        if size is not None and size > self.largest:
+            raise TooLargeError(f"the object has {size:,} bytes; at most {self.largest:,} are taken")
+        if size is None or not self.inputs.copy(key, place):
+            raise UnknownJobError("no object of that key in the input bucket")
 
     @contextmanager
     def _taking_in(self, job: str, tenant: str, turn: str) -> Iterator[None]:

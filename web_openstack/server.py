@@ -162,7 +162,7 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
     def _turn(self, timeout: float) -> None:
         self._connections.touch(self)
         self._connections.turn(timeout)
-        while self.told:
+        for _ in range(len(self.told)):  # one pass: who answers meanwhile tells again, and this loop has more to do
             channel = self.told.popleft()
             try:
                 channel.go_on()

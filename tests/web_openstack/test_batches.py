@@ -1,12 +1,16 @@
 """``/v1/batches``: one job per file, progress, results as they come."""
 
 import json
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 from web_tier import multipart, picture
 
 from skylens.errors import UndecodableImageError
 from skylens.fakes import aws_error
 from skylens.messages import decode
+from web_openstack.batches import Batches, Order
+from web_openstack.jobs import COPYING
 from web_openstack.resources import batches
 from web_openstack.uploads import FIELDS
 
@@ -103,6 +107,35 @@ def test_a_list_of_strange_keys_is_answered_and_kept_in_few_bytes(web):
     assert answer.status_code == 202
     assert len(answer.content) < 450 * web.deps.settings.max_batch
     assert max(len(data) for data, *_ in web.state.objects.values()) < 450 * web.deps.settings.max_batch
+
+
+def test_stored_images_are_looked_for_a_few_at_a_time(web):
+    lock, at_once, size = threading.Lock(), [0, 0], web.inputs.size
+
+    def slow(key):
+        with lock:
+            at_once[0] += 1
+            at_once[1] = max(at_once)
+        threading.Event().wait(0.005)
+        with lock:
+            at_once[0] -= 1
+        return size(key)
+
+    web.inputs.size = slow
+    with ThreadPoolExecutor(4 * COPYING) as threads:
+        post_keys = {"json": {"keys": ["default/none"] * 5}}
+        answers = list(threads.map(lambda _: web.client.simulate_post("/v1/batches", **post_keys), range(4 * COPYING)))
+    assert {answer.status_code for answer in answers} == {202}
+    assert at_once[1] == COPYING
+
+
+def test_for_a_client_that_has_gone_no_more_jobs_are_made(web):
+    web.inputs.put("default/own", picture(), "image/png")
+    left = iter([False, False, True])
+    order = Order("default", 5, "", lambda: None)
+    batch = Batches(web.deps.state, web.deps.jobs, 9).of_keys(["default/own"] * 9, order, lambda: next(left))
+    assert [item.refused.code if item.refused else "" for item in batch.items] == ["", "", "unavailable"]
+    assert len(web.taken()) == 2
 
 
 def test_parts_that_are_no_files_are_few(web):

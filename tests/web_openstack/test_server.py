@@ -148,6 +148,28 @@ def test_it_refuses_to_start_without_enough_open_files(monkeypatch):
     assert raised == [(4096, 4096)]
 
 
+def test_requests_behind_each_other_keep_the_main_loop_from_nothing(web, serve):
+    """Each turn lets those go on that were told before it, not those that are told meanwhile."""
+    made, _ = serve(web)
+
+    class Endless:
+        _fileno = None
+        turns = 0
+
+        def go_on(self):
+            self.turns += 1
+            if self.turns < 10_000:
+                made.tell(self)
+
+    turns = []
+    made._turned = lambda: turns.append(endless.turns)
+    endless = Endless()
+    made.tell(endless)
+    until(lambda: endless.turns == 10_000)
+    assert len(set(turns)) > 5_000
+    assert ask(made, "GET", "/healthz")[0] == 200
+
+
 def test_stopping_twice_is_harmless(web, serve):
     made, thread = serve(web)
     made.stop()

@@ -72,7 +72,7 @@ class BatchList:
             keys = decode(Keys, data).keys
         except MessageError as error:
             raise BadRequestError(error.detail) from error
-        return self.batches.of_keys(keys, order)
+        return self.batches.of_keys(keys, order, asked.gone(req))
 
 
 @dataclass(frozen=True)
