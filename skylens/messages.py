@@ -238,7 +238,7 @@ def decode(kind: type[_Any], data: bytes | str) -> _Any:
     try:
         return decoder(kind).decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise MessageError(f"not a {kind.__name__}: {error}") from error
+        raise MessageError(f"not a {kind.__name__}: {str(error)[:300]}") from error  # it may quote what it was given
 
 
 def read(kind: type[_M], data: bytes | str) -> _M:

@@ -30,18 +30,26 @@ def _any(patterns, value):
 
 CONDITIONS = {
     "StringEquals": lambda wanted, found: found in _words(wanted),
+    "StringNotEquals": lambda wanted, found: found not in _words(wanted),
     "ForAllValues:StringEquals": lambda wanted, found: set(_words(found or [])) <= set(_words(wanted)),
     "ArnLike": _any,
     "Bool": lambda wanted, found: found == wanted,
+    "BoolIfExists": lambda wanted, found: found is None or found == wanted,
     "Null": lambda wanted, found: (found is None) is (wanted == "true"),
     "NumericLessThanEquals": lambda wanted, found: found is not None and float(found) <= float(wanted),
     "NumericLessThanEqualsIfExists": lambda wanted, found: found is None or float(found) <= float(wanted),
 }
 
 
+def _resolved(wanted, context):
+    """``${key}`` stands for what the key is in this call: nothing, which is equal to nothing, where it has none."""
+    is_variable = isinstance(wanted, str) and wanted.startswith("${")
+    return [context[wanted[2:-1]]] if is_variable and wanted[2:-1] in context else [] if is_variable else wanted
+
+
 def _meets(condition, context):
     return all(
-        CONDITIONS[operator](wanted, context.get(key))
+        CONDITIONS[operator](_resolved(wanted, context), context.get(key))
         for operator, keys in condition.items()
         for key, wanted in keys.items()
     )

@@ -272,6 +272,20 @@ def test_a_worker_may_not_write_an_outcome_in_the_place_of_another(policies):
     assert not allows(policies["worker"], Asked("s3:PutObject", s3("skylens-output/default/1.json"), OWNED))
 
 
+@pytest.mark.parametrize(
+    ("network", "may"),
+    [({"aws:SourceVpc": "vpc-1"}, True), ({"aws:SourceVpc": "vpc-2"}, False), ({"aws:SourceIp": "192.0.2.7"}, False)],
+    ids=["its-own", "another", "none"],
+)
+def test_a_workers_identity_is_worth_something_in_its_network_alone(policies, network, may):
+    """As somebody has it who took a worker over and told the world."""
+    issued = {"ec2:SourceInstanceARN": ec2("instance/i-1"), "aws:ec2InstanceSourceVPC": "vpc-1"}
+    for operation, call in NEEDS["worker"]:
+        for asked in questions(operation, call, OURS):
+            given = asked._replace(context={**asked.context, **issued, **network})
+            assert allows(policies["worker"], given) is may, (operation, call)
+
+
 @pytest.fixture(scope="module")
 def endpoints(tmp_path_factory):
     """The policies of the ways out of the workers' network, by service."""

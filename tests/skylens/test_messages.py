@@ -150,6 +150,13 @@ def test_what_would_fill_its_readers_or_break_their_clocks_is_a_message_error(fi
         read(Reply, json.dumps(reply))
 
 
+def test_what_is_said_of_a_damaged_message_is_short():
+    event = {"v": 1, "kind": "x" * 100_000, "instance": "i-1", "at": 1.0}
+    with pytest.raises(MessageError) as raised:
+        read(WorkerEvent, json.dumps(event))
+    assert len(raised.value.detail) < 400
+
+
 def test_a_reply_without_an_answer_is_a_message_error():
     with pytest.raises(MessageError, match="a result or a failure"):
         read(Reply, json.dumps({"v": 1, "id": ID, "tenant": "acme"}))
