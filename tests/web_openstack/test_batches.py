@@ -85,16 +85,22 @@ def test_a_list_of_very_many_keys_is_refused_before_it_is_read(web, monkeypatch)
     assert len(read) == 2
 
 
-def test_an_outage_is_met_once_whatever_lies_between_the_images(web):
+def away_after_one(web):
+    """The input bucket takes one image, then fails; the calls that it gets."""
     calls, real = [], web.inputs.put
 
     def put(*arguments):
         calls.append(arguments)
         if len(calls) > 1:
-            raise aws_error("ServiceUnavailable", 503)
+            raise aws_error("SlowDown", 503)
         real(*arguments)
 
     web.inputs.put = put
+    return calls
+
+
+def test_an_outage_is_met_once_whatever_lies_between_the_images(web):
+    calls = away_after_one(web)
     parts = [("f", "a.png", picture()), ("f", "b.txt", b"text")] * 10
     answer = post(web, *parts)
     assert (answer.status_code, len(calls)) == (202, 2)
@@ -188,15 +194,7 @@ def test_a_body_cut_short_keeps_the_jobs_before_the_cut(web):
 
 
 def test_a_cloud_that_fails_in_the_middle_refuses_the_rest_of_the_files(web):
-    real, calls = web.inputs.put, []
-
-    def put(*arguments):
-        calls.append(arguments)
-        if len(calls) > 1:
-            raise aws_error("SlowDown", 503)
-        real(*arguments)
-
-    web.inputs.put = put
+    calls = away_after_one(web)
     answer = post(web, *[("f", "a.png", picture())] * 4)
     assert (answer.status_code, refusals(answer)) == (202, ["working", *["unavailable"] * 3])
     assert len(calls) == 2

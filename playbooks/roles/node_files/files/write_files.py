@@ -50,7 +50,7 @@ def differs(path: Path, content: bytes | None, mode: int, group: int) -> bool:
         same = content is None or path.read_bytes() == content
     except OSError:
         return True
-    return not same or (found.st_mode & 0o7777, found.st_uid, found.st_gid) != (mode, 0, group)
+    return not same or (found.st_mode & 0o7777, found.st_uid, found.st_gid) != (mode, os.geteuid(), group)
 
 
 def write(path: Path, content: bytes | None, mode: int, group: int, validate: list[str]) -> None:
@@ -73,7 +73,7 @@ def write(path: Path, content: bytes | None, mode: int, group: int, validate: li
 
 
 def own(path: Path, mode: int, group: int) -> None:
-    os.chown(path, 0, group)
+    os.chown(path, os.geteuid(), group)
     path.chmod(mode)
 
 
