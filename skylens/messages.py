@@ -238,7 +238,9 @@ def decode(kind: type[_Any], data: bytes | str) -> _Any:
     try:
         return decoder(kind).decode(data)
     except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
-        raise MessageError(f"not a {kind.__name__}: {str(error)[:300]}") from error  # it may quote what it was given
+        said = str(error)
+        short = said if len(said) <= 300 else f"{said[:200]} ... {said[-100:]}"  # noqa: PLR2004 - it may quote the value
+        raise MessageError(f"not a {kind.__name__}: {short}") from error
 
 
 def read(kind: type[_M], data: bytes | str) -> _M:

@@ -152,7 +152,7 @@ def test_what_would_fill_its_readers_or_break_their_clocks_is_a_message_error(fi
 
 def test_what_is_said_of_a_damaged_message_is_short():
     event = {"v": 1, "kind": "x" * 100_000, "instance": "i-1", "at": 1.0}
-    with pytest.raises(MessageError) as raised:
+    with pytest.raises(MessageError, match="kind") as raised:
         read(WorkerEvent, json.dumps(event))
     assert len(raised.value.detail) < 400
 
