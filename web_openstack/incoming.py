@@ -1,6 +1,7 @@
 """A request as it comes in: before its body is received it is asked who sends it, and then whether there is room."""
 
 import io
+import threading
 from collections.abc import Callable
 from contextlib import suppress
 from typing import IO, Any
@@ -49,7 +50,8 @@ class Parser(framing.Parser):
         self.waiting: Callable[[], None] | None = None
         """What is to be done once the wait is over."""
         self._gate, self._room, self._memory, self._turned_away, self._tell = gate, room, memory, turned_away, tell
-        self._is_told = False
+        self._told = threading.Event()
+        """Of the wait that was asked for last: one that is over may be told of late."""
         self._place: Place | None = None
         self._kept: Place | None = None
         """Its place in memory, once it is all here."""
@@ -70,8 +72,8 @@ class Parser(framing.Parser):
 
     def go_on(self) -> bytes:
         """Take the next step if the wait is over; what came after the headers and is still to be looked at."""
-        if self._is_told and self.waiting:
-            step, self.waiting, self._is_told = self.waiting, None, False
+        if self.waiting and self._told.is_set():
+            step, self.waiting = self.waiting, None
             step()
         if self.waiting:
             return b""
@@ -98,9 +100,15 @@ class Parser(framing.Parser):
         stream: IO[bytes] = super().get_body_stream()
         return _Body(stream, len(self.body_rcv), super().close) if self.body_rcv else stream
 
-    def _hear(self) -> None:
-        self._is_told = True
-        self._tell()
+    def _hear(self) -> Tell:
+        """What to call when the wait that now begins is over."""
+        told = self._told = threading.Event()
+
+        def hear() -> None:
+            told.set()
+            self._tell()
+
+        return hear
 
     def _ask(self, gate: Gate) -> None:
         self._gate, self._bodiless = None, self.completed
@@ -109,7 +117,7 @@ class Parser(framing.Parser):
             self.completed = self._bodiless
             self._judge(gate)
 
-        if gate.ready(self._header, self._hear):
+        if gate.ready(self._header, self._hear()):
             decide()
         else:
             self.waiting, self.completed = decide, False
@@ -127,8 +135,7 @@ class Parser(framing.Parser):
     def _find_room(self, tenant: str) -> None:
         size = STEP if self.chunked else self.content_length
         if self._room and size > self.adj.inbuf_overflow:
-            self._is_told = False  # of another wait, that was over before it began
-            self._place = self._room.ask(tenant, size, self._hear)
+            self._place = self._room.ask(tenant, size, self._hear())
             if not self._place.taken:
                 self.waiting = self._enter
 
@@ -139,8 +146,7 @@ class Parser(framing.Parser):
     def _find_memory(self) -> None:
         """Let it be read as soon as there is memory for it; until then it lies on disk."""
         if self._memory and self.caller and not self._kept:
-            self._is_told = False
-            self._kept = self._memory.ask(self.caller.tenant, self.body_bytes_received, self._hear)
+            self._kept = self._memory.ask(self.caller.tenant, self.body_bytes_received, self._hear())
             if not self._kept.taken:
                 self.waiting, self.completed = self._read, False
 

@@ -30,6 +30,7 @@ def _any(patterns, value):
 
 CONDITIONS = {
     "StringEquals": lambda wanted, found: found in _words(wanted),
+    "StringEqualsIfExists": lambda wanted, found: found is None or found in _words(wanted),
     "StringNotEquals": lambda wanted, found: found not in _words(wanted),
     "ForAllValues:StringEquals": lambda wanted, found: set(_words(found or [])) <= set(_words(wanted)),
     "ArnLike": _any,
@@ -115,6 +116,20 @@ DISK = {"Ebs": {"VolumeSize": 16, "VolumeType": "gp3"}}
 """The template's, where a call names none."""
 
 
+INSTANCE_KEYS = {"Tenancy": "ec2:Tenancy", "HttpTokens": "ec2:MetadataHttpTokens"}
+VOLUME_KEYS = {
+    "VolumeSize": "ec2:VolumeSize",
+    "VolumeType": "ec2:VolumeType",
+    "Iops": "ec2:VolumeIops",
+    "Throughput": "ec2:VolumeThroughput",
+}
+"""Of a parameter of RunInstances, the condition key that it fills."""
+
+
+def _filled(keys, parameters):
+    return {key: str(parameters[name]) for name, key in keys.items() if name in parameters}
+
+
 def _launch(call, tags):
     """RunInstances asks for everything that takes part; what the template names is believed to be tagged as it is."""
     template, ours = ec2("launch-template/lt-1"), _tagged(tags)
@@ -126,6 +141,7 @@ def _launch(call, tags):
     instance = {**given, "ec2:InstanceType": call.get("InstanceType", "c7i.large")}
     if "LaunchTemplate" in call:
         instance["ec2:LaunchTemplate"] = template
+    instance |= _filled(INSTANCE_KEYS, {**call.get("Placement", {}), **call.get("MetadataOptions", {})})
     asked = [Asked("ec2:RunInstances", ec2("instance/*"), instance)]
     asked += [Asked("ec2:RunInstances", template, ours)] if "LaunchTemplate" in call else []
     asked += [Asked("ec2:RunInstances", ec2("subnet/subnet-1"), ours)]
@@ -134,7 +150,7 @@ def _launch(call, tags):
         asked += [Asked("ec2:RunInstances", resource, {**ours, "ec2:IsLaunchTemplateResource": named})]
     asked += [Asked("ec2:RunInstances", ec2("network-interface/*"), given)]
     for disk in call.get("BlockDeviceMappings", [DISK]):
-        volume = {"ec2:VolumeSize": str(disk["Ebs"]["VolumeSize"]), "ec2:VolumeType": disk["Ebs"]["VolumeType"]}
+        volume = _filled(VOLUME_KEYS, disk["Ebs"])
         asked += [Asked("ec2:RunInstances", ec2("volume/*"), {**given, **volume})]
     if "InstanceMarketOptions" in call:
         asked += [Asked("ec2:RunInstances", ec2("spot-instances-request/*"))]

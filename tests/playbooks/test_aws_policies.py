@@ -218,6 +218,10 @@ def test_nobody_may_do_what_nobody_does(policies, who, asked):
         {**LAUNCH, "ImageId": "ami-1"},
         {**LAUNCH, "BlockDeviceMappings": [DISK, {"Ebs": {"VolumeSize": 16384, "VolumeType": "gp3"}}]},
         {**LAUNCH, "BlockDeviceMappings": [{"Ebs": {"VolumeSize": 16, "VolumeType": "io2"}}]},
+        {**LAUNCH, "BlockDeviceMappings": [{"Ebs": {**DISK["Ebs"], "Iops": 16000}}]},
+        {**LAUNCH, "BlockDeviceMappings": [{"Ebs": {**DISK["Ebs"], "Throughput": 1000}}]},
+        {**LAUNCH, "Placement": {"Tenancy": "dedicated"}},
+        {**LAUNCH, "MetadataOptions": {"HttpTokens": "optional"}},
     ],
     ids=[
         "another-type",
@@ -228,6 +232,10 @@ def test_nobody_may_do_what_nobody_does(policies, who, asked):
         "another-image",
         "a-large-disk",
         "an-expensive-disk",
+        "a-quick-disk",
+        "a-wide-disk",
+        "a-machine-of-its-own",
+        "a-metadata-service-without-tokens",
     ],
 )
 def test_the_autoscaler_launches_nothing_but_what_it_was_made_for(policies, wrong):

@@ -135,6 +135,7 @@ TABLE = [
     # settings of the tiers
     wrong("set skylens_maximum instead", scaler_settings={"maximum": 7}),
     wrong("leave it out", web_settings={"trusted_proxy": "10.0.0.1"}),
+    wrong("set skylens_webhook_secrets instead", web_settings={"webhook_secrets": "acme:whsec_"}),
     wrong("small letters", web_settings={"SKYLENS_MAX_WAITS": 7}),
     wrong("one line of text", web_settings={"max_waits": [7]}),
     # names that nothing reads

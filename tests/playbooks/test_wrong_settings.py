@@ -137,3 +137,20 @@ def test_a_zone_that_the_region_lacks_is_named_before_anything_is_made(tmp_path)
     assert done.rc == 2
     assert "skylens_zones is us-east-1a, us-east-1q; this account has us-east-1a, us-east-1b" in done.output
     assert buckets == []
+
+
+def test_what_somebody_else_has_under_our_names_is_told_before_anything_is_made(tmp_path):
+    settings = {"skylens_sides": ["aws"]}
+    with emulated(tmp_path) as variables:
+        client(variables, "iam").create_role(RoleName="skylens-web", AssumeRolePolicyDocument="{}")
+        queues = client(variables, "sqs")
+        queues.create_queue(QueueName="skylens-events", tags={"team": "somebody's"})
+        queues.create_queue(QueueName="skylens-requests")  # as a play leaves it that was cut off
+        done = run("provision.yml", settings, variables, folder=tmp_path)
+        buckets = client(variables, "s3").list_buckets()["Buckets"]
+    assert done.rc == 2
+    for taken in ("roles: skylens-web", "queues: skylens-events"):
+        assert f"{taken} has the name but not the tag skylens:deployment=skylens" in done.output
+    assert "skylens-requests has the name" not in done.output
+    assert "Choose another skylens_deployment" in done.output
+    assert buckets == []

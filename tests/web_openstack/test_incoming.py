@@ -9,12 +9,15 @@ import threading
 import pytest
 from keyed import Keys, ask, header, serving, until
 from test_gate import opened, read_all
+from waitress.adjustments import Adjustments
 from waitress.buffers import TempfileBasedBuffer
 from web_tier import multipart, picture
 
+from skylens.clock import FakeClock
 from web_openstack import incoming, server
+from web_openstack.callers import SCOPES, Caller
 from web_openstack.connections import Connections
-from web_openstack.room import PATIENCE
+from web_openstack.room import PATIENCE, Room
 
 MOST = 2 * 1024**2
 """Bytes of the largest body; as many of one tenant's fit in twice."""
@@ -133,6 +136,28 @@ def test_who_waits_too_long_is_told_when_to_come_again(web, port, keys, full):
     assert head.startswith("HTTP/1.1 503 ")
     assert "\r\nRetry-After: 5" in head
     assert json.loads(body)["code"] == "unavailable"
+
+
+def test_a_wait_that_was_over_before_it_does_not_end_the_next():
+    told, room = [], Room(MOST, FakeClock())
+    before = room.ask("acme", MOST // 2, lambda: None)
+
+    class AtOnce:
+        """A gate that says at once who it is, and once more when nobody waits for it."""
+
+        def ready(self, _header, tell):
+            told.append(tell)
+            return True
+
+        def verdict(self, _header):
+            return Caller("acme", "", frozenset(SCOPES))
+
+    parser = incoming.Parser(Adjustments(), AtOnce(), room, None, turned_away=lambda: None, tell=lambda: None)
+    parser.received(f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {MOST // 2}\r\n\r\n".encode())
+    told[0]()
+    assert (parser.go_on(), parser.refused, bool(parser.waiting)) == (b"", None, True)
+    room.leave(before)
+    assert (parser.go_on(), parser.refused, parser.waiting) == (b"", None, None)
 
 
 def test_who_leaves_while_it_waits_is_forgotten(web, port, keys, full):

@@ -39,8 +39,9 @@ def agreements(settings: Settings, own: dict[str, dict[str, Any]], web_hosts: li
 def _handed_over(settings: Settings, own: dict[str, dict[str, Any]]) -> Iterator[str]:
     for variable, names in own.items():
         for name, value in settings[variable].items():
-            if name in names:
-                better = f"set skylens_{name} instead" if f"skylens_{name}" in settings else "leave it out"
+            own_variable = f"skylens_{name}" in settings
+            if name in names or own_variable:
+                better = f"set skylens_{name} instead" if own_variable else "leave it out"
                 yield f"{variable}: the playbooks set {name} themselves; {better}"
             elif not re.fullmatch(r"[a-z0-9_]+", str(name)):
                 yield f"{variable}: {name} should be a setting of docs/settings.md, in small letters without SKYLENS_"

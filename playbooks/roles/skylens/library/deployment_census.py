@@ -13,7 +13,9 @@ module: deployment_census
 short_description: Everything of one deployment in AWS
 description:
   - Only what carries the deployment's tag is C(found), by kind.
-  - What has one of its names but not its tag is C(foreign), as sentences, and not to be touched.
+  - What has one of its names but not its tag is C(foreign), as sentences, and not to be deleted.
+  - What of it cannot be ours is C(taken), as the same sentences. A play that was cut off may leave a queue or a bucket
+    without tags; all else gets its tags as it is made.
 options:
   deployment: {description: Value of the tag., type: str, required: true}
   tag: {description: Key of the tag., type: str, required: true}
@@ -43,6 +45,7 @@ GONE = {
     *("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"),
 }
 UNTAGGED = {"NoSuchTagSet", "AccessDenied", "403"}
+TAGGED_LATER = {"queues", "buckets"}
 OVER = {"terminated", "deleted", "deleting", "shutting-down", "in-use"}
 """States of what ends without us: a volume in use ends with its instance."""
 
@@ -55,6 +58,7 @@ class Census:
         self._client, self._tag, self._deployment = client, tag, deployment
         self.found: dict[str, list[Entry]] = {}
         self.foreign: list[str] = []
+        self.taken: list[str] = []
 
     def take(self, names: dict[str, list[str]]) -> None:
         for kind in EC2:
@@ -70,7 +74,10 @@ class Census:
                 if tags.get(self._tag) == self._deployment:
                     yield {"id": one, "name": one}
                 elif one == name:
-                    self.foreign.append(f"{kind}: {one} has the name but not the tag {self._tag}={self._deployment}")
+                    told = f"{kind}: {one} has the name but not the tag {self._tag}={self._deployment}"
+                    self.foreign.append(told)
+                    if tags or kind not in TAGGED_LATER:
+                        self.taken.append(told)
         except ClientError as error:
             if error.response["Error"]["Code"] not in GONE:
                 raise
@@ -168,7 +175,7 @@ def main() -> None:
     except ClientError as error:
         module.fail_json_aws(error, msg="What there is of the deployment cannot be told")
     count = sum(map(len, census.found.values()))
-    module.exit_json(changed=False, found=census.found, foreign=census.foreign, count=count)
+    module.exit_json(changed=False, found=census.found, foreign=census.foreign, taken=census.taken, count=count)
 
 
 if __name__ == "__main__":
