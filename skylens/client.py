@@ -205,7 +205,7 @@ def checked(answer: httpx2.Response) -> httpx2.Response:
             problem = decode(Problem, answer.content)
         except MessageError:
             problem = Problem()
-    detail = problem.detail or f"{answer.url.copy_with(query=None)} answered {answer.status_code}"
+    detail = printable(problem.detail) or f"{answer.url.copy_with(query=None)} answered {answer.status_code}"
     if answer.status_code in PASSING:
         waits = answer.headers.get("Retry-After", "")
         raise PassingError(detail, retry_after=int(waits) if waits.isascii() and waits.isdigit() else None)
@@ -228,6 +228,6 @@ def idempotency_key(path: Path, digest: str, top: int, salt: str) -> str:
 
 
 def printable(path: Path | str) -> str:
-    """A path as text for any output: bytes that are no UTF-8 and control characters are shown escaped."""
+    """A path, or what a service says, as text for any output: bytes that are no UTF-8 and control characters are shown escaped."""
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -1,17 +1,21 @@
 """A connection as waitress keeps it, framed strictly and never slow for ever, whose errors are problem documents."""
 
+import logging
 import socket
 import time
+from collections.abc import MutableMapping
 from contextlib import suppress
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
+from waitress.utilities import logger
 
 from web_openstack import problems
 from web_openstack.gate import CALLER, REFUSED
 from web_openstack.incoming import STORED, Parser
+from web_openstack.keys import masked
 from web_openstack.pace import Pace
 
 if TYPE_CHECKING:
@@ -20,6 +24,13 @@ if TYPE_CHECKING:
 EBB = 10.0
 """Seconds for which a refused body is read and thrown away once its answer is written: closed at once, the connection
 would be reset by the bytes on their way, and the client might never see why."""
+
+
+class Masked(logging.LoggerAdapter[logging.Logger]):
+    """Waitress tells the path of a request that broke, in which a client may have put its key."""
+
+    def process(self, msg: object, kwargs: MutableMapping[str, Any]) -> tuple[str, MutableMapping[str, Any]]:
+        return masked(str(msg)), kwargs
 
 
 class ProblemTask(ErrorTask):  # type: ignore[misc]
@@ -70,6 +81,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     task_class = LastTask
     error_task_class = ProblemTask
+    logger = Masked(logger)
     request: Any
     will_close: bool
     close_when_flushed: bool

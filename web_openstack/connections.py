@@ -76,6 +76,6 @@ class Connections(dict[int, Any]):
 
 
 def wanted(channel: Any) -> int:
-    """What a channel waits for, as epoll's flags."""
-    reads = select.EPOLLIN | select.EPOLLPRI if channel.readable() else 0
+    """What a channel waits for, as epoll's flags. Not for urgent data: nobody reads it, so its news would never end."""
+    reads = select.EPOLLIN if channel.readable() else 0
     return reads | (select.EPOLLOUT if channel.writable() and not channel.accepting else 0)

@@ -88,7 +88,8 @@ class CsvReport:
             self._rows.writerow([path, "", "", "", "", "", _why(outcome)])
             return
         label, score = _best(result)
-        self._rows.writerow([path, label, score, result.id, result.model.name, result.model.version, ""])
+        said = [printable(text) for text in (result.id, result.model.name, result.model.version)]
+        self._rows.writerow([path, label, score, *said, ""])
 
     def close(self) -> None:
         self._out.flush()
@@ -168,7 +169,7 @@ def _json(outcome: Outcome) -> str:
 
 def _best(result: Result) -> tuple[str, str]:
     """The best label and its score; a model may find nothing."""
-    return (result.labels[0].label, f"{result.labels[0].score:.4f}") if result.labels else ("", "")
+    return (printable(result.labels[0].label), f"{result.labels[0].score:.4f}") if result.labels else ("", "")
 
 
 def _why(outcome: Outcome) -> str:

@@ -12,7 +12,7 @@ from rich.table import Table
 from rich.text import Text
 
 from skylens.cli import endpoint
-from skylens.client import Client, Fleet, Status, connect
+from skylens.client import Client, Fleet, Status, connect, printable
 from skylens.errors import SkylensError
 
 WATCH_SECONDS = 1.0
@@ -88,7 +88,7 @@ def _look(client: Client) -> RenderableType:
 def view(status: Status) -> RenderableType:
     """A status for a person's eyes."""
     demand, facts = status.demand, Table.grid(padding=(0, 2))
-    facts.add_row("node", status.node)
+    facts.add_row("node", Text(printable(status.node)))
     facts.add_row(
         "demand",
         f"{demand.outstanding} waiting, the oldest for {demand.oldest:.1f} s; "
@@ -109,7 +109,7 @@ def view(status: Status) -> RenderableType:
         "fleet",
         Text(
             f"instances {len(fleet.workers)}, wanted {fleet.desired}, allowed {fleet.minimum} to {fleet.maximum}; "
-            f"a boot takes about {fleet.boot_seconds:.0f} s\n{fleet.policy}: {fleet.reason}{age}"
+            f"a boot takes about {fleet.boot_seconds:.0f} s\n{printable(fleet.policy)}: {printable(fleet.reason)}{age}"
         ),
     )
     return Group(facts, _workers(fleet)) if fleet.workers else facts
@@ -122,7 +122,8 @@ def _workers(fleet: Fleet) -> Table:
     for heading in ("age s", "in flight", "done"):
         table.add_column(heading, justify="right")
     for one in fleet.workers:
-        table.add_row(one.instance, one.state, f"{one.age:,.0f}", str(one.in_flight), str(one.done))
+        name, state = Text(printable(one.instance)), Text(printable(one.state))
+        table.add_row(name, state, f"{one.age:,.0f}", str(one.in_flight), str(one.done))
     return table
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from skylens.cli import main
 from skylens.messages import Result, decode
-from tests.cli.scripted import RESET, journals, problem
+from tests.cli.scripted import RESET, journals, problem, result
 
 
 def classify(service, *words):
@@ -201,6 +201,18 @@ def test_a_name_that_is_no_utf8_or_holds_control_characters_is_sent_and_shown_es
     assert classify(service, top, "--format", "json") == 0
     paths = [item["path"] for item in json.loads(capsys.readouterr().out)]
     assert [path.rpartition("/")[2] for path in paths] == ["a\\x1b[31m.png", "\\xff.png"]
+
+
+@pytest.mark.parametrize("style", ["table", "csv", "json", "ndjson"])
+def test_what_a_service_says_does_nothing_to_the_terminal(service, folder, capsys, style):
+    evil = result("p00.png", "0" * 64)
+    evil["labels"][0]["label"] = "cat\x1b]0;owned\x07"
+    service.script["p00.png"].append((200, evil, {}))
+    service.script["p01.JPG"].append(problem(422, "undecodable-image", "cut\x1b[2J"))
+    assert classify(service, folder, "--format", style) == 1
+    shown = capsys.readouterr()
+    assert "\x1b" not in shown.out + shown.err
+    assert "cut\\x1b[2J" in shown.err
 
 
 @pytest.mark.parametrize(

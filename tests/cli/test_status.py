@@ -18,6 +18,17 @@ def test_queue_fleet_and_demand_are_shown(service, capsys):
     assert "i-1 busy 12 3 40" in out
 
 
+def test_what_a_service_says_does_nothing_to_the_terminal(service, capsys):
+    evil = "i-1\x1b[2J[bold]"
+    workers = [{**STATUS["fleet"]["workers"][0], "instance": evil}]
+    fleet = {**STATUS["fleet"], "reason": evil, "workers": workers}
+    service.status = 200, {**STATUS, "node": evil, "fleet": fleet}, {}
+    assert main(["status", "--url", service.url]) == 0
+    out = capsys.readouterr().out
+    assert "\x1b" not in out
+    assert out.count("i-1\\x1b[2J[bold]") == 3
+
+
 def test_a_young_service_without_fleet_and_queue_is_shown(service, capsys):
     demand = {"outstanding": 0, "oldest": 0, "arrivals": [], "completions": []}
     service.status = 200, {"node": "web-1", "demand": demand, "fleet": None, "queue": None, "fleet_age": None}, {}

@@ -160,6 +160,25 @@ def test_an_idle_connection_is_closed_and_who_waits_for_an_answer_is_not_idle(pr
     assert json.loads(said.partition(b"\r\n\r\n")[2])["path"] == "/slow"
 
 
+def test_the_web_tier_sees_that_a_client_has_left(proxied):
+    with proxied.connect("http/1.1") as connection:
+        connection.sendall(b"GET /left HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        assert proxied.ask("/came")[0] == 200
+    assert json.loads(proxied.ask("/seen")[2])["left"] is True
+
+
+def test_what_is_answered_bit_by_bit_arrives_so(proxied):
+    with proxied.connect("http/1.1") as connection:
+        connection.sendall(b"GET /bits HTTP/1.1\r\nHost: localhost\r\n\r\n")
+        said = b""
+        while b"first" not in said:
+            said += connection.recv(65536)
+        assert b"second" not in said
+        assert proxied.ask("/go-on")[0] == 200
+        while b"second" not in said:
+            said += connection.recv(65536)
+
+
 def test_more_clients_than_it_may_have_are_not_its_end(proxied):
     soft, hard = resource.prlimit(proxied.caddy.pid, resource.RLIMIT_NOFILE)
     resource.prlimit(proxied.caddy.pid, resource.RLIMIT_NOFILE, (32, hard))

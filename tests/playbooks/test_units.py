@@ -79,6 +79,7 @@ def test_no_credential_is_in_the_environment(units, tier):
     assert all(path == "clouds.yaml" or path.startswith(f"aws-{tier}") for path in read.values())
     assert set(re.findall(r"^Environment=(\S+)$", text, re.MULTILINE)) == {
         "HOME=/nonexistent",
+        "TMPDIR=/var/tmp",
         "AWS_CONFIG_FILE=%d/aws-config",
         "OS_CLIENT_CONFIG_FILE=%d/clouds.yaml",
     }

@@ -1,5 +1,6 @@
 """The main loop's turns: what they look at, what they forget, and which thread is woken."""
 
+import contextlib
 import socket
 
 import pytest
@@ -12,8 +13,8 @@ class Channel:
 
     accepting = False
 
-    def __init__(self, map_):
-        self.socket, self.other = socket.socketpair()
+    def __init__(self, map_, end=None):
+        self.socket, self.other = (end, None) if end else socket.socketpair()
         self.asked, self.read, self.wants = 0, b"", [True]
         self._fileno = self.socket.fileno()
         self.map = map_
@@ -55,6 +56,27 @@ def test_a_turn_asks_only_the_connection_that_was_at_work(connections):
     connections.turn(0)
     assert [number for number, channel in enumerate(channels) if channel.asked] == [7]
     assert channels[7].read == b"x"
+
+
+def test_urgent_data_which_nobody_reads_is_no_news():
+    with (
+        contextlib.closing(Connections()) as connections,
+        socket.create_server(("127.0.0.1", 0)) as server,
+        socket.create_connection(server.getsockname()) as client,
+        server.accept()[0] as accepted,
+    ):
+        channel = Channel(connections, accepted)
+        client.send(b"!", socket.MSG_OOB)
+        client.send(b"x")
+        while not channel.read:
+            connections.turn(1)
+        connections.turn(0)
+        channel.asked = 0
+        connections.turn(0.05)
+        assert (channel.asked, channel.read) == (0, b"x")
+        client.send(b"y")
+        connections.turn(10)
+        assert channel.read == b"xy"
 
 
 def test_nothing_is_read_from_a_connection_that_wants_nothing_until_it_says_so(connections):
