@@ -228,6 +228,9 @@ def idempotency_key(path: Path, digest: str, top: int, salt: str) -> str:
 
 
 def printable(path: Path | str) -> str:
-    """A path, or what a service says, as text for any output: bytes that are no UTF-8 and control characters are shown escaped."""
+    """A path, or what a service says, as text for any output.
+
+    Bytes that are no UTF-8 and control characters are shown escaped.
+    """
     text = os.fsencode(path).decode(errors="backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 DEPLOYMENT_TAG = "skylens:deployment"
 STATE_TAG = "skylens:state"
+TIER_TAG, BUILDER = "skylens:tier", "builder"
+"""What ``bake.yml`` makes an image from: an instance of the deployment, and no worker. Workers have no such tag."""
 DRAINING = "draining"
 RESIDENT = "resident"
 """What the state tag may say: to leave, or never to leave for being idle."""
@@ -91,7 +93,7 @@ class Instances(Protocol):
 
 
 class Ec2Instances:
-    """The real thing: launches from a launch template, finds its own by tag."""
+    """The real thing: launches from a launch template, finds its own by tag. ``bake.yml``'s builder is none of them."""
 
     def __init__(self, client: "EC2Client", deployment: str, template: str, user_data: str = "") -> None:
         """``user_data``: ``SKYLENS_NAME=value`` lines that each worker starts with, after the template's own."""
@@ -193,8 +195,8 @@ class Ec2Instances:
                 raise
 
 
-def _state(found: "InstanceTypeDef") -> str:
-    return next((tag["Value"] for tag in found.get("Tags", []) if tag["Key"] == STATE_TAG), "")
+def _tag(found: "InstanceTypeDef", key: str) -> str:
+    return next((tag["Value"] for tag in found.get("Tags", []) if tag["Key"] == key), "")
 
 
 def _instances(page: "DescribeInstancesResultTypeDef") -> list[Instance]:
@@ -203,11 +205,12 @@ def _instances(page: "DescribeInstancesResultTypeDef") -> list[Instance]:
             found["InstanceId"],
             found["State"]["Name"],
             found["LaunchTime"].timestamp(),
-            _state(found) == DRAINING,
-            _state(found) == RESIDENT,
+            _tag(found, STATE_TAG) == DRAINING,
+            _tag(found, STATE_TAG) == RESIDENT,
             found.get("InstanceType", ""),
             found.get("InstanceLifecycle") == "spot",
         )
         for reservation in page["Reservations"]
         for found in reservation["Instances"]
+        if _tag(found, TIER_TAG) != BUILDER
     ]

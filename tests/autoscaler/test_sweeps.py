@@ -8,7 +8,7 @@ from autoscaler.fleets import Look
 from autoscaler.fleets.ec2 import Ec2Fleet, places
 from autoscaler.observation import INSTANCES
 from skylens.clock import Clock
-from skylens.instances import PAGE, Ec2Instances
+from skylens.instances import BUILDER, PAGE, TIER_TAG, Ec2Instances
 
 
 @pytest.fixture(scope="module")
@@ -38,6 +38,15 @@ def test_a_small_fleet_is_told_at_once(ec2):
     instances, ids = fleet_of(ec2, "small", 3)
     for _ in range(2):
         assert {one.id for one in instances.sweep()} == set(ids)
+
+
+def test_what_an_image_is_baked_on_is_no_worker(ec2):
+    instances, ids = fleet_of(ec2, "baked", 2)
+    tags = [{"Key": "skylens:deployment", "Value": "baked"}, {"Key": TIER_TAG, "Value": BUILDER}]
+    specification = {"ResourceType": "instance", "Tags": tags}
+    ec2.run_instances(ImageId="ami-00000000000000000", MinCount=1, MaxCount=1, TagSpecifications=[specification])
+    for shown in (instances.all(), instances.sweep()):
+        assert {one.id for one in shown} == set(ids)
 
 
 def test_whoever_takes_over_looks_at_all_in_one_step(ec2):

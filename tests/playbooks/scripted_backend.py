@@ -1,7 +1,8 @@
 """What stands behind the proxy in tests: answers with what it was asked, until SIGTERM drains it.
 
-It serves the inherited socket ``public``; the path /slow waits half a second before it answers, and /left until its client
-has left, or for a minute; /came waits for such a client, /seen says whether it left. /bits goes on once /go-on was asked for.
+It serves the inherited socket ``public``; the path /slow waits half a second before it answers, and /left until its
+client has left, or for a minute; /came waits for such a client, /seen says whether it left. /bits goes on once /go-on
+was asked for.
 """
 
 import json
@@ -12,7 +13,6 @@ import threading
 from skylens import systemd
 from skylens.clock import Clock
 from web_openstack import server
-
 
 CAME, LEFT, GO_ON = threading.Event(), threading.Event(), threading.Event()
 

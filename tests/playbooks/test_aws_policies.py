@@ -10,6 +10,8 @@ from iam import ACCOUNT, CALLS, DISK, OWNED, PLACE, Asked, allows, ec2, question
 from moto.iam.policy_validation import IAMPolicyDocumentValidator
 from rendered import render
 
+from skylens.instances import BUILDER, TIER_TAG
+
 OURS = {"skylens:deployment": "skylens"}
 CALLER = {"aws_access_caller": {"account": ACCOUNT, "arn": f"arn:aws:iam::{ACCOUNT}:user/operator"}}
 WORKER = f"arn:aws:iam::{ACCOUNT}:role/skylens-worker"
@@ -66,6 +68,7 @@ TAGGED = {
     "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "skylens:deployment", "Value": "skylens"}]}]
 }
 LAUNCH = {**TEMPLATE, **TAGGED, "InstanceType": "c7i.large"}
+BAKES = {"aws:ResourceTag/skylens:deployment": "skylens", f"aws:ResourceTag/{TIER_TAG}": BUILDER}
 MEMBER = {"InstanceId": "i-1"}
 GROUP = {"AutoScalingGroupName": "skylens-workers"}
 LIMIT = {**GROUP, "MaxSize": 20, "DesiredCapacity": 3}
@@ -196,6 +199,8 @@ def test_a_bucket_of_our_name_in_another_account_is_out_of_reach(policies, who):
             {"aws:ResourceTag/skylens:deployment": "skylens", "aws:TagKeys": ["skylens:state", "Name"]},
         ),
         Asked("ec2:TerminateInstances", ec2("instance/i-1")),
+        Asked("ec2:TerminateInstances", ec2("instance/i-1"), BAKES),
+        Asked("ec2:CreateTags", ec2("instance/i-1"), {**BAKES, "aws:TagKeys": ["skylens:state"]}),
         Asked("ec2:ModifyInstanceAttribute", ec2("instance/i-1"), {"aws:ResourceTag/skylens:deployment": "skylens"}),
         Asked("ec2:CreateLaunchTemplateVersion", ec2("launch-template/lt-1"), OURS),
         Asked("autoscaling:DeleteAutoScalingGroup", "*"),
@@ -205,6 +210,12 @@ def test_a_bucket_of_our_name_in_another_account_is_out_of_reach(policies, who):
 )
 def test_nobody_may_do_what_nobody_does(policies, who, asked):
     assert not allows(policies[who], asked)
+
+
+def test_what_an_image_is_baked_on_has_the_tag_by_which_autoscalers_know_it(tmp_path):
+    (tmp_path / "tags.j2").write_text("{{ aws_image_builder_tags | to_json }}")
+    render(tmp_path / "rendered", "aws_image", {"tags": (str(tmp_path / "tags.j2"), None)})
+    assert json.loads((tmp_path / "rendered" / "tags").read_text())[TIER_TAG] == BUILDER
 
 
 @pytest.mark.parametrize(
