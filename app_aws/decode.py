@@ -54,10 +54,10 @@ def pixels(data: bytes, wanted: Input, max_pixels: int) -> NDArray[np.uint8]:
     """
     try:
         parts.check(data)
-        if data.startswith(parts.JPEG):
-            scans.check(data)
-        with Image.open(io.BytesIO(data), formats=FORMATS) as image:
+        with Image.open(io.BytesIO(data), formats=FORMATS) as image:  # which reads no scan
             _check_size(image, max_pixels)
+            if data.startswith(parts.JPEG):
+                scans.check(data, image.width * image.height)
             with _ALONE if _tables(data, image) > _LARGE else nullcontext():
                 return np.asarray(_fit(image, wanted))
     except (SkylensError, MemoryError):

@@ -5,13 +5,14 @@ from itertools import islice
 
 from skylens.errors import UndecodableImageError
 
-MOST = 100
-"""A progressive JPEG has about ten."""
+MOST, FEW, LARGE = 100, 20, 5_000_000
+"""Most scans; and of a picture that is large, in pixels. A progressive JPEG has about ten, one of any encoder some 20."""
 _SCAN = re.compile(rb"\xff\xda\x00[\x06\x08\x0a\x0c\x0e][\x00-\x04]")
 """A scan's marker, length and number of components. Pixels cannot hold it: there, FF is always followed by 00."""
 
 
-def check(jpeg: bytes) -> None:
-    """Raise UndecodableImageError when there are more than ``MOST``."""
-    if sum(1 for _ in islice(_SCAN.finditer(jpeg), MOST + 1)) > MOST:
-        raise UndecodableImageError(f"The JPEG has more than {MOST} scans; save it again, as baseline or progressive")
+def check(jpeg: bytes, pixels: int) -> None:
+    """Raise UndecodableImageError when there are more than ``MOST``, or than ``FEW`` of a ``LARGE`` picture."""
+    most = FEW if pixels > LARGE else MOST
+    if sum(1 for _ in islice(_SCAN.finditer(jpeg), most + 1)) > most:
+        raise UndecodableImageError(f"The JPEG has more than {most} scans; save it again, as baseline or progressive")

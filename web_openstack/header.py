@@ -126,7 +126,7 @@ def _jpeg(data: bytes) -> Header:
     (length,) = struct.unpack_from(">H", data, pixels)
     if data.rfind(_END_OF_IMAGE, pixels + length) < 0:
         raise UndecodableImageError("the JPEG is cut short: its end marker is missing")
-    scans.check(data)
+    scans.check(data, header.width * header.height)
     return header
 
 

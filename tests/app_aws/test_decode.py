@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from many_parts import EXIF_BLOCK, REFUSED, TAKEN, bare, chunk, png
 from pictures import ORIENTATION, encoded, fitting, gradient
-from PIL import Image
+from PIL import Image, ImageFile
 
 from app_aws import decode
 from app_aws.decode import pixels, tensor
@@ -197,14 +197,15 @@ def test_a_bomb_is_refused_by_its_header():
         fitted(header_of(50_000, 50_000))
 
 
-def test_a_jpeg_of_too_many_scans_is_refused_before_it_is_opened(monkeypatch):
-    whole = encoded(gradient(16, 16), "JPEG", progressive=True)
+@pytest.mark.parametrize(("size", "allowed"), [((16, 16), scans.MOST), ((2500, 2001), scans.FEW)])
+def test_a_jpeg_of_too_many_scans_is_refused_before_one_is_read(monkeypatch, size, allowed):
+    whole = encoded(Image.new("RGB", size, "teal"), "JPEG", progressive=True)
     empty = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00"
-    most = whole[:-2] + empty * (scans.MOST - whole.count(b"\xff\xda")) + whole[-2:]
-    assert far(fitted(most), fitted(whole)) <= 1
-    monkeypatch.setattr(Image, "open", pytest.fail)
-    with pytest.raises(UndecodableImageError, match="more than 100 scans"):
-        fitted(most[:-2] + empty + most[-2:])
+    most = whole[:-2] + empty * (allowed - whole.count(b"\xff\xda")) + whole[-2:]
+    assert far(pixels(most, INPUT, 10**7), pixels(whole, INPUT, 10**7)) <= 1
+    monkeypatch.setattr(ImageFile.ImageFile, "load", pytest.fail)
+    with pytest.raises(UndecodableImageError, match=f"more than {allowed} scans"):
+        pixels(most[:-2] + empty + most[-2:], INPUT, 10**7)
 
 
 @pytest.mark.parametrize(("data", "said"), [pytest.param(*rest, id=name) for name, *rest in REFUSED])

@@ -168,13 +168,14 @@ def test_no_side_is_longer_than_that_of_a_jpeg_can_be(width, height):
 EMPTY_SCAN = b"\xff\xda\x00\x08\x01\x01\x00\x01\x3f\x00"
 
 
-def test_a_jpeg_of_too_many_scans_is_refused():
-    whole = picture("JPEG", (16, 16), "L", progressive=True)
+@pytest.mark.parametrize(("size", "allowed"), [((16, 16), scans.MOST), ((2500, 2001), scans.FEW)])
+def test_a_jpeg_of_too_many_scans_is_refused(size, allowed):
+    whole = picture("JPEG", size, "L", progressive=True)
     own = whole.count(b"\xff\xda")
-    most = whole[:-2] + EMPTY_SCAN * (scans.MOST - own) + whole[-2:]
-    assert header.check(most, MANY)[1:] == (16, 16)
-    with pytest.raises(UndecodableImageError, match="more than 100 scans"):
-        header.check(most[:-2] + EMPTY_SCAN + most[-2:], MANY)
+    most = whole[:-2] + EMPTY_SCAN * (allowed - own) + whole[-2:]
+    assert header.check(most, 50_000_000)[1:] == size
+    with pytest.raises(UndecodableImageError, match=f"more than {allowed} scans"):
+        header.check(most[:-2] + EMPTY_SCAN + most[-2:], 50_000_000)
 
 
 def test_a_film_behind_a_jpeg_is_no_scan():
