@@ -10,6 +10,7 @@ from skylens.messages import Struct
 
 NEEDED_FOR_SCALE_IN = frozenset({DEMAND, QUEUE, EVENTS})
 """Without any of these, work may exist that nobody sees: no scale-in."""
+DAY = 86400
 _ROUNDING = 1e-9
 
 
@@ -97,19 +98,38 @@ def _per_hour(desired: int, seen: Observation, limits: Limits, active: int) -> t
 
 
 def _per_day(desired: int, seen: Observation, limits: Limits, active: int) -> tuple[int, str]:
-    """Launch only what the rest of the day's budget can pay the minimum bill of; when none is left, only shrink."""
+    """Launch only what the day's budget can pay until it could be let go again, and keep the pay of one.
+
+    One instance until midnight, or half of the budget if that is less, is nobody else's: whoever wants the whole fleet
+    all day long has it until only that is left, and it shrinks to one. When nothing is left, it only shrinks.
+    """
     budget = limits.budget_per_day
     if not budget:
         return desired, ""
     name, spending = f"budget {budget:.2f} $/day", seen.spending
     if spending is None or spending.unpriced:
         return _without_price(desired, active, name, spending)
-    left = budget - spending.today
+    left, each = budget - spending.today, spending.next_hourly
+    brief = max(limits.minimum_bill, limits.scale_in_seconds) / 3600
+    spare = left - min(each * _until_midnight(seen.at) / 3600, budget / 2) - spending.hourly * brief
+    most: float = min(active, seen.minimum)
     if left > 0:
-        most = active + _affordable(left, spending.next_hourly * limits.minimum_bill / 3600)
-    else:
-        most = min(active, seen.minimum)
+        alone = min(1, active + _affordable(left, each * limits.minimum_bill / 3600))
+        more = active + _affordable(spare, each * brief) if spare > 0 else 0
+        most = max(most, alone, more)
     return (desired, "") if desired <= most else (int(most), name)
+
+
+def closed(seen: Observation, limits: Limits) -> float:
+    """Seconds for which nobody is there, nor may be: the day's budget is spent. 0 otherwise."""
+    budget, spending = limits.budget_per_day, seen.spending
+    spent = budget and spending is not None and spending.today >= budget
+    return _until_midnight(seen.at) if spent and not seen.active else 0.0
+
+
+def _until_midnight(at: float) -> float:
+    """Seconds, in UTC."""
+    return DAY - at % DAY
 
 
 def _without_price(desired: int, active: int, name: str, spending: Spending | None) -> tuple[int, str]:

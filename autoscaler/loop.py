@@ -7,7 +7,7 @@ from typing import NamedTuple, Protocol
 from autoscaler.actor import Actor, Tools
 from autoscaler.fleets import Fleet
 from autoscaler.lease import Lease
-from autoscaler.limits import Calm, Limits, ceiling, clamp
+from autoscaler.limits import Calm, Limits, ceiling, clamp, closed
 from autoscaler.listener import Listener
 from autoscaler.memory import Memory
 from autoscaler.metrics import STATES, Metrics
@@ -187,6 +187,7 @@ class Loop:
             boot_seconds=seen.boot_seconds,
             slots=seen.slots,
             ceiling=ceiling(seen, self._limits),
+            closed=closed(seen, self._limits),
             outstanding=min(LARGEST_COUNT, seen.outstanding),
             nodes=seen.nodes,
         )

@@ -219,6 +219,8 @@ class FleetReport(Struct, frozen=True, kw_only=True):
     """Images one worker takes at once."""
     ceiling: Count | None = None
     """Most instances that there may be now: fewer than ``maximum`` where a budget or capacity ends; None: unknown."""
+    closed: Annotated[float, Meta(ge=0, le=1e9)] = 0.0
+    """Seconds until there may be any instance again, while there is none and the day's budget is spent."""
     outstanding: Count = 0
     """Unanswered images of all web nodes."""
     nodes: Count = 1

@@ -6,7 +6,7 @@ from itertools import islice
 from skylens.errors import UndecodableImageError
 
 MOST, FEW, LARGE = 100, 20, 5_000_000
-"""Most scans; and of a picture that is large, in pixels. A progressive JPEG has about ten, one of any encoder some 20."""
+"""Most scans; and of a picture that is large, in pixels. A progressive JPEG has about ten."""
 _SCAN = re.compile(rb"\xff\xda\x00[\x06\x08\x0a\x0c\x0e][\x00-\x04]")
 """A scan's marker, length and number of components. Pixels cannot hold it: there, FF is always followed by 00."""
 

@@ -75,6 +75,8 @@ class FairAdmission:
         earliest = seen.starts + too_many / seen.rate
         wait = self._turns.give(tenant, key, earliest=earliest, rate=_rate(standing, seen))
         detail = f"as many images are waiting as can be answered within {self._longest:g} s; come back in {wait} s"
+        if seen.closed:
+            detail = f"the budget of today is spent: nobody works for {seen.closed:.0f} s; come back in {wait} s"
         return UnavailableError(detail, retry_after=wait, reason="overload")
 
 

@@ -23,14 +23,19 @@ class Outlook(NamedTuple):
     """Images that one instance takes at once."""
     nodes: int
     """Web nodes that share the fleet."""
+    closed: float = 0.0
+    """Seconds until there may be an instance again; 0: there is one, or may be."""
 
     def room(self, longest: float, own: int) -> float:
         """How many images may be unanswered at this web node, so that none waits for more than ``longest`` seconds.
 
-        ``own``: those that are. A boot does not count: who comes while the fleet may grow waits through it. What one
-        instance takes at once is never refused: an idle service learns its service time only by working. What the
-        other nodes have is theirs, but as the nodes share the fleet, an equal part of it is always this one's.
+        ``own``: those that are. None while nobody will be there for longer. A boot does not count: who comes while the
+        fleet may grow waits through it. What one instance takes at once is never refused: an idle service learns its
+        service time only by working. What the other nodes have is theirs, but as the nodes share the fleet, an equal
+        part of it is always this one's.
         """
+        if self.closed > longest:
+            return 0.0
         whole = max(self.rate * longest, self.slots)
         return max(whole - (self.backlog - own), whole / self.nodes)
 
@@ -44,7 +49,7 @@ def outlook(demand: Demand, fleet: FleetReport | None) -> Outlook:
     times = demand.service_times[-RECENT:]
     service = sum(times) / len(times) if times else ASSUMED_SERVICE
     slots = fleet.slots if fleet and fleet.slots else ASSUMED_SLOTS
-    boot = fleet.boot_seconds if fleet else ASSUMED_BOOT
+    boot = fleet.closed + fleet.boot_seconds if fleet else ASSUMED_BOOT
     ready = sum(worker.state in {"ready", "busy", "idle"} for worker in fleet.workers) if fleet else 0
     largest = max(_largest(fleet), ready, 1)
     per_instance = slots / max(service, 0.001)
@@ -55,13 +60,14 @@ def outlook(demand: Demand, fleet: FleetReport | None) -> Outlook:
     else:
         wait = boot + (waits - drained_by_ready) / (largest * per_instance)
     nodes = max(fleet.nodes if fleet else 1, 1)
-    return Outlook(wait, _starts(fleet, ready), largest * per_instance, backlog, slots, nodes)
+    closed = fleet.closed if fleet else 0.0
+    return Outlook(wait, _starts(fleet, ready), largest * per_instance, backlog, slots, nodes, closed)
 
 
 def _starts(fleet: FleetReport | None, ready: int) -> float:
     if ready or fleet is None:
         return 0.0
-    return max(0.0, fleet.boot_seconds - max((worker.age for worker in fleet.workers), default=0.0))
+    return fleet.closed + max(0.0, fleet.boot_seconds - max((worker.age for worker in fleet.workers), default=0.0))
 
 
 def _largest(fleet: FleetReport | None) -> int:

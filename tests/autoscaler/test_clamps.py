@@ -4,7 +4,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 from observations import observation
 
-from autoscaler.limits import Calm, Limits, ceiling, clamp
+from autoscaler.limits import Calm, Limits, ceiling, clamp, closed
 from autoscaler.observation import Decision, Spending
 
 LIMITS = Limits(step=20, scale_in_seconds=10)
@@ -94,14 +94,30 @@ def test_the_fleet_never_costs_more_an_hour_than_its_budget(desired, seen, money
     assert budgeted(desired, seen, money, budget_per_hour=6.5) == (expected, reason)
 
 
+NOON, LATE = 43_200.0, 86_394.0
+
+
 @pytest.mark.parametrize(
     ("desired", "seen", "money", "expected", "reason"),
     [
-        pytest.param(9, observation(busy=3), spending(3, today=10), 9, "", id="plenty left"),
-        pytest.param(9, observation(busy=3), spending(3, today=19.9), 9, "", id="six could be paid for"),
-        pytest.param(10, observation(busy=3), spending(3, today=19.9), 9, "budget 20.00 $/day", id="but not seven"),
-        pytest.param(9, observation(busy=3), spending(3, today=19.99), 3, "budget 20.00 $/day", id="not even one"),
-        pytest.param(3, observation(busy=3), spending(3, today=19.99), 3, "", id="those there may stay"),
+        pytest.param(9, observation(at=NOON, busy=3), spending(3, today=1), 9, "", id="plenty left"),
+        pytest.param(9, observation(at=LATE, busy=3), spending(3, today=10), 9, "", id="plenty left, late"),
+        pytest.param(4, observation(at=LATE, busy=2), spending(2, today=19.93), 4, "", id="two can be paid for"),
+        pytest.param(
+            5, observation(at=LATE, busy=2), spending(2, today=19.93), 4, "budget 20.00 $/day", id="not three"
+        ),
+        pytest.param(7, observation(at=NOON, busy=3), spending(3, today=9.88), 7, "", id="all but one instance's half"),
+        pytest.param(8, observation(at=NOON, busy=3), spending(3, today=9.88), 7, "budget 20.00 $/day", id="no more"),
+        pytest.param(9, observation(at=NOON, busy=3), spending(3, today=10), 1, "budget 20.00 $/day", id="that half"),
+        pytest.param(2, observation(at=NOON, busy=1), spending(1, today=12), 1, "budget 20.00 $/day", id="one stays"),
+        pytest.param(2, observation(at=NOON), spending(0, today=12), 1, "budget 20.00 $/day", id="one comes"),
+        pytest.param(
+            1, observation(at=LATE), spending(0, today=19.99), 0, "budget 20.00 $/day", id="not even a minute"
+        ),
+        pytest.param(1, observation(at=LATE, busy=1), spending(1, today=19.99), 1, "", id="who is there may stay"),
+        pytest.param(
+            3, observation(at=NOON, busy=3, minimum=2), spending(3, today=12), 2, "budget 20.00 $/day", id="min"
+        ),
         pytest.param(3, observation(busy=3, minimum=1), spending(3, today=20), 1, "budget 20.00 $/day", id="spent"),
         pytest.param(3, observation(busy=3), spending(3, today=27), 0, "budget 20.00 $/day", id="overspent"),
         pytest.param(2, observation(minimum=2), spending(0, today=20), 0, "budget 20.00 $/day", id="no launch at all"),
@@ -109,6 +125,40 @@ def test_the_fleet_never_costs_more_an_hour_than_its_budget(desired, seen, money
 )
 def test_nothing_is_launched_that_the_days_budget_cannot_pay_for(desired, seen, money, expected, reason):
     assert budgeted(desired, seen, money, budget_per_day=20) == (expected, reason)
+
+
+@pytest.mark.parametrize(("price", "hours", "last"), [(0.01, 24, 20), (0.0893, 24, 1), (0.4, 24, 1), (2.0, 5, 0)])
+def test_however_much_is_wanted_all_day_one_instance_stays_as_long_as_half_of_the_budget_pays_for_it(
+    price, hours, last
+):
+    limits, spent, active, calm, served = Limits(step=10, scale_in_seconds=300, budget_per_day=20), 0.0, 0, None, 0
+    for at in range(0, 86_400, 10):
+        spent += active * price / 360
+        money = spending(active * price, today=spent, following=price)
+        seen = replace(observation(at=float(at), busy=active), spending=money)
+        decision, calm = clamped(20, seen, limits, calm)
+        active = decision.desired
+        served += bool(active)
+    assert served >= hours * 360
+    assert active == last
+    assert spent <= 20 + price * (limits.scale_in_seconds + 10) / 3600
+
+
+@pytest.mark.parametrize(
+    ("seen", "today", "expected"),
+    [
+        (observation(at=NOON), 20, 43_200),
+        (observation(at=NOON), 25, 43_200),
+        (observation(at=NOON), 19.99, 0),
+        (observation(at=NOON, draining=1), 20, 43_200),
+        (observation(at=NOON, busy=1), 20, 0),
+    ],
+)
+def test_who_asks_is_told_until_when_there_will_be_nobody(seen, today, expected):
+    limits = Limits(step=20, scale_in_seconds=0, budget_per_day=20)
+    assert closed(replace(seen, spending=spending(today=today)), limits) == expected
+    assert closed(replace(seen, spending=None), limits) == 0
+    assert closed(replace(seen, spending=spending(today=today)), LIMITS) == 0
 
 
 @pytest.mark.parametrize("budgets", [{"budget_per_hour": 6.5}, {"budget_per_day": 6.5}])
@@ -131,10 +181,10 @@ def test_without_a_budget_no_price_is_needed():
 
 
 def test_several_clamps_name_themselves_in_their_order():
-    seen = replace(observation(maximum=15, busy=3), spending=spending(3), no_capacity=20)
-    decision, _ = clamped(99, seen, Limits(step=10, scale_in_seconds=0, budget_per_hour=9, budget_per_day=0.05))
+    seen = replace(observation(at=LATE, maximum=15, busy=3), spending=spending(3), no_capacity=20)
+    decision, _ = clamped(99, seen, Limits(step=10, scale_in_seconds=0, budget_per_hour=9, budget_per_day=0.08))
     assert decision.reason == (
-        "why; maximum 15; step 10; budget 9.00 $/h; budget 0.05 $/day; no capacity for 20 s more"
+        "why; maximum 15; step 10; budget 9.00 $/h; budget 0.08 $/day; no capacity for 20 s more"
     )
     assert decision.desired == 3
 

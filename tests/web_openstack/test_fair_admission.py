@@ -98,6 +98,16 @@ def test_a_fleet_that_may_not_grow_has_room_for_what_it_answers_itself(make):
     assert fill(make(report(["busy"], maximum=20, ceiling=1))) == ROOM
 
 
+def test_nothing_is_taken_in_while_the_budget_of_the_day_is_spent(make):
+    web = make(report([], ceiling=0, closed=7000))
+    refused = post(web)
+    assert (refused.status_code, refused.headers["Retry-After"]) == (503, "3600")
+    assert "the budget of today is spent: nobody works for 7000 s" in refused.json["detail"]
+    assert not web.inputs.objects
+    web.deps.fleet.post(report([], ceiling=1))
+    assert post(web).status_code == 202
+
+
 def test_a_greedy_tenant_does_not_keep_out_one_below_its_share(web):
     assert fill(web) == ROOM
     assert [post(web, "polite").status_code for _ in range(ROOM // 2)] == [202] * (ROOM // 2)

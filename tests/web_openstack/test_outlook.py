@@ -21,6 +21,7 @@ def demand(outstanding, *services):
         (0, 0.25, None, 120 + 0.25 / 4),
         (99, 0.5, report(["pending", "draining"]), 120 + 100 * 0.5 / (4 * 20)),
         (9, 0.5, report(["ready"] * 5, outstanding=99), 100 * 0.5 / (4 * 5)),
+        (0, 0.5, report([], ceiling=0, closed=3600), 3720 + 0.5 / 4),
     ],
 )
 def test_the_predicted_wait(outstanding, service, fleet, expected):
@@ -35,6 +36,7 @@ def test_the_predicted_wait(outstanding, service, fleet, expected):
         (report(["booting", "pending"]), 119),
         (report(["ready", "booting"]), 0),
         (report(["booting"], boot_seconds=0.5), 0),
+        (report([], closed=3600), 3720),
     ],
 )
 def test_nothing_is_answered_before_a_boot_is_over(fleet, expected):
@@ -50,6 +52,8 @@ def test_nothing_is_answered_before_a_boot_is_over(fleet, expected):
         (0.5, report(["busy"] * 2, maximum=20, ceiling=2), 16 * 10),
         (0.5, report(["busy"] * 2, maximum=20, ceiling=0), 16 * 10),
         (0.5, report([], maximum=20, ceiling=0), 8 * 10),
+        (0.5, report([], maximum=20, ceiling=0, closed=11), 0),
+        (0.5, report([], maximum=20, ceiling=0, closed=9), 8 * 10),
         (1000.0, report(["busy"], maximum=1), 4),
         (0.25, None, 16 * 10),
     ],
