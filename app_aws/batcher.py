@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from contextlib import AbstractContextManager, nullcontext
 
 from app_aws.engine import Array
+from app_aws.tenant_queue import TenantQueue
 from skylens.errors import SkylensError, let_go
 
 Prepare = Callable[[], Array]
@@ -21,6 +22,8 @@ _ROW, _ROW_SECONDS = 4, 0.05
 So decoder and model each find their code and data in the processor's caches. But nobody else takes over what is in a
 row: with a slow model, another thread could be idle meanwhile.
 """
+_LONGEST_ROW = 0.25
+"""Seconds after which nothing more is prepared into a row: what is in it waits for that."""
 
 
 class Batcher:
@@ -28,7 +31,7 @@ class Batcher:
 
     An image is prepared by the thread that infers it: between the two nobody has to be woken, and no more images are
     decoded at once than there are threads. With a quick model, what waits is taken some at a time even where a batch
-    is a single image.
+    is a single image. Tenants go in turn: one that sends images that take seconds does not hold up another's.
 
     Threads ``batcher-N``: owned by the worker, daemons, one batch at a time each; ``stop`` lets them finish what was
     submitted before. If one dies, the images it held are never answered: their leases run out with the worker, which
@@ -54,7 +57,7 @@ class Batcher:
         self._took = math.inf
         """Seconds an image that the last call of the model took, of whichever thread."""
         # Not a SimpleQueue: its get(timeout) may wait for ever when another thread takes the item that woke it.
-        self._jobs: queue.Queue[_Job | None] = queue.Queue()
+        self._jobs: TenantQueue[_Job | None] = TenantQueue()
         self.threads = [
             threading.Thread(target=self._run, name=f"batcher-{number}", daemon=True) for number in range(threads)
         ]
@@ -63,22 +66,22 @@ class Batcher:
         for thread in self.threads:
             thread.start()
 
-    def submit(self, prepare: Prepare) -> "Future[Array]":
+    def submit(self, prepare: Prepare, tenant: str = "") -> "Future[Array]":
         """The probabilities of the image that ``prepare`` gives, or what it raises, later."""
         future: Future[Array] = Future()
-        self._jobs.put((prepare, future))
+        self._jobs.put((tenant, (prepare, future)))
         return future
 
     def stop(self, timeout: float) -> None:
         """Let each thread finish what was submitted before, waiting at most ``timeout`` seconds for all of them."""
         for _ in self.threads:
-            self._jobs.put(None)
+            self._jobs.put((None, None))
         until = time.monotonic() + timeout
         for thread in self.threads:
             thread.join(max(0.0, until - time.monotonic()))
 
     def _run(self) -> None:
-        while (first := self._jobs.get()) is not None:
+        while (first := self._jobs.get()[1]) is not None:
             row, ended = self._gather(first)
             for start in range(0, len(row), self._size):
                 self._resolve(row[start : start + self._size])
@@ -89,10 +92,10 @@ class Batcher:
         """A row that starts with ``first``, each prepared as it is taken, and whether the end came behind it."""
         until = self._ticks() + self._wait
         row, most = self._prepared(first), max(self._size, min(_ROW, int(_ROW_SECONDS / self._took)))
-        while len(row) < most:
+        while len(row) < most and (not row or self._ticks() < until + _LONGEST_ROW):
             patience = until - self._ticks() if len(row) < self._size else 0.0
             try:
-                job = self._jobs.get(timeout=max(0.0, patience))
+                job = self._jobs.get(timeout=max(0.0, patience))[1]
             except queue.Empty:
                 break
             if job is None:

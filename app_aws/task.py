@@ -30,12 +30,12 @@ LARGEST = 512 * 1024**2
 
 
 class Picked(Protocol):
-    """A model at work: ``submit`` gives its batcher an image, as what prepares it."""
+    """A model at work: ``submit`` gives its batcher an image of a tenant, as what prepares it."""
 
     @property
     def engine(self) -> Engine: ...
 
-    def submit(self, prepare: Callable[[], Array]) -> "Future[Array]": ...
+    def submit(self, prepare: Callable[[], Array], tenant: str) -> "Future[Array]": ...
 
 
 class Models(Protocol):
@@ -207,7 +207,7 @@ class Recogniser:
                     return picked.engine.prepare(data)
 
             with watch.stage("infer"):  # waiting for its turn and decoding are part of it
-                probabilities = picked.submit(prepare).result()
+                probabilities = picked.submit(prepare, request.tenant).result()
             return picked.engine.model, top(probabilities, picked.engine.labels, request.top), digest
 
     def _fetch(self, key: str, watch: Stopwatch) -> bytes:

@@ -94,6 +94,7 @@ class Bench:
         self.replies = FakeQueue(self.clock)
         self.queues = FakeQueues({"replies-web": self.replies}, clock=self.clock)
         self.inputs, self.outputs = FakeStore(self.clock), FakeStore(self.clock)
+        self.inferred = []
 
     def recogniser(self, models=None):
         return Recogniser(
@@ -112,8 +113,9 @@ class Bench:
         """An executor that runs at once."""
         return at_once(call, *arguments)
 
-    def infer(self, prepare):
+    def infer(self, prepare, tenant):
         """A batcher that works at once, in the caller's thread."""
+        self.inferred.append(tenant)
         return at_once(lambda: self.engine.infer([prepare()])[0])
 
     def ask(self, data=b"cat", name="one", *, rides=False, **changes):

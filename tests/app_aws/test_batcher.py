@@ -183,6 +183,47 @@ def test_a_quick_model_has_some_images_prepared_before_the_first_is_inferred(run
     assert events == ["infer", *(event for row in rows for event in ["prepare"] * row + ["infer"] * row)]
 
 
+def test_a_tenant_waits_for_no_more_than_one_image_of_another_at_a_thread(running):
+    order, begun, go = [], threading.Event(), threading.Event()
+
+    def prepare(name):
+        def prepared():
+            order.append(name)
+            begun.set()
+            assert go.wait(10)
+            return np.zeros(1, np.float32)
+
+        return prepared
+
+    batcher = running(Model(), size=1)
+    futures = [batcher.submit(prepare("a0"), "a")]
+    assert begun.wait(10)
+    futures += [batcher.submit(prepare(f"a{number}"), "a") for number in range(1, 5)]
+    futures += [batcher.submit(prepare(name), name[0]) for name in ("b0", "b1", "c0")]
+    go.set()
+    for future in futures:
+        future.result(10)
+    assert order == ["a0", "a1", "b0", "c0", "a2", "b1", "a3", "a4"]
+
+
+@pytest.mark.parametrize(("seconds", "sizes"), [(0.01, [1, 8]), (0.1, [1, 3, 3, 2]), (2.0, [1] * 9)])
+def test_nothing_waits_long_in_a_row_for_what_is_prepared_behind_it(running, seconds, sizes):
+    now, model = [0.0], Model(held=True)
+
+    def prepare():
+        now[0] += seconds
+        return np.zeros(1, np.float32)
+
+    batcher = running(model, ticks=lambda: now[0])
+    first = batcher.submit(ready(0))
+    assert model.entered.wait(10)
+    futures = [batcher.submit(prepare) for _ in range(8)]
+    model.release.set()
+    for future in (first, *futures):
+        future.result(10)
+    assert model.sizes == sizes
+
+
 def test_an_image_is_inferred_by_the_thread_that_prepared_it():
     """The model keeps memory for each thread that ever calls it, and a second thread would have to be woken."""
     prepared, inferred = [], []

@@ -218,6 +218,12 @@ def test_the_log_line_has_every_stage(bench, monkeypatch):
     assert bad["failure"] == "undecodable-image"
 
 
+def test_an_image_waits_for_the_model_as_one_of_its_tenants(bench):
+    bench.ask(b"cat")
+    bench.recogniser().handle(bench.requests.receive(1)[0])
+    assert bench.inferred == ["t"]
+
+
 def test_an_image_whose_bytes_the_door_never_saw_gets_its_digest_here(bench):
     bench.ask(b"cat", digest="")
     bench.recogniser().handle(bench.requests.receive(1)[0])

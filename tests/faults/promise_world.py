@@ -76,7 +76,7 @@ class Worker:
             replies=Stops(world.queues),
             inputs=Stops(world.inputs),
             outputs=Stops(world.outputs),
-            models=OneModel(engine, lambda prepare: SimpleNamespace(result=lambda: engine.infer([prepare()])[0])),
+            models=OneModel(engine, lambda prepare, _: SimpleNamespace(result=lambda: engine.infer([prepare()])[0])),
             instance=name,
             clock=clock,
             stores=Strands(self.process, world.spawn),
