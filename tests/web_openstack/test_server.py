@@ -235,3 +235,19 @@ def test_the_main_loop_turns_with_and_without_clients(web, serve):
     made._turned = lambda: turns.append(len(turns))
     until(lambda: len(turns) > 1)
     assert ask(made, "GET", "/healthz")[0] == 200
+
+
+def test_a_key_in_the_path_of_a_request_that_broke_is_in_no_log(caplog):
+    def broken(_environ, _start_response):
+        raise RuntimeError("outside of Falcon")
+
+    made = server.public(broken, "127.0.0.1:0", slots=1, max_body=1024, trusted_proxy="")
+    thread = threading.Thread(target=made.serve, args=(lambda: None, 20))
+    thread.start()
+    secret = "sk_0123abcd_" + "a" * 64
+    status, *_ = ask(made, "GET", f"/v1/{secret}")
+    made.stop()
+    thread.join(60)
+    assert status == 500
+    assert "Exception while serving /v1/sk_0123abcd_(hidden)" in caplog.text
+    assert secret not in caplog.text
