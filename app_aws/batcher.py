@@ -31,7 +31,8 @@ class Batcher:
 
     An image is prepared by the thread that infers it: between the two nobody has to be woken, and no more images are
     decoded at once than there are threads. With a quick model, what waits is taken some at a time even where a batch
-    is a single image. Tenants go in turn: one that sends images that take seconds does not hold up another's.
+    is a single image. Of what has a slot, tenants go in turn: one that sends images that take seconds does not hold up
+    another's. Which images get a slot is SQS's to say, whose message groups are the tenants.
 
     Threads ``batcher-N``: owned by the worker, daemons, one batch at a time each; ``stop`` lets them finish what was
     submitted before. If one dies, the images it held are never answered: their leases run out with the worker, which

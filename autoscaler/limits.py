@@ -11,6 +11,8 @@ from skylens.messages import Struct
 NEEDED_FOR_SCALE_IN = frozenset({DEMAND, QUEUE, EVENTS})
 """Without any of these, work may exist that nobody sees: no scale-in."""
 DAY = 86400
+_LEAVING = 300.0
+"""Seconds that an instance which is to leave is paid for, about: it finishes what it has."""
 _ROUNDING = 1e-9
 
 
@@ -110,11 +112,11 @@ def _per_day(desired: int, seen: Observation, limits: Limits, active: int) -> tu
     if spending is None or spending.unpriced:
         return _without_price(desired, active, name, spending)
     left, each = budget - spending.today, spending.next_hourly
-    brief = max(limits.minimum_bill, limits.scale_in_seconds) / 3600
+    brief = max(limits.minimum_bill, limits.scale_in_seconds + _LEAVING) / 3600
     spare = left - min(each * _until_midnight(seen.at) / 3600, budget / 2) - spending.hourly * brief
     most: float = min(active, seen.minimum)
     if left > 0:
-        alone = min(1, active + _affordable(left, each * limits.minimum_bill / 3600))
+        alone = min(1, active + _affordable(left, _bill(spending, limits)))
         more = active + _affordable(spare, each * brief) if spare > 0 else 0
         most = max(most, alone, more)
     return (desired, "") if desired <= most else (int(most), name)
@@ -122,9 +124,14 @@ def _per_day(desired: int, seen: Observation, limits: Limits, active: int) -> tu
 
 def closed(seen: Observation, limits: Limits) -> float:
     """Seconds for which nobody is there, nor may be: the day's budget is spent. 0 otherwise."""
-    budget, spending = limits.budget_per_day, seen.spending
-    spent = budget and spending is not None and spending.today >= budget
+    left = limits.budget_per_day - seen.spending.today if seen.spending and limits.budget_per_day else math.inf
+    spent = seen.spending is not None and (left <= 0 or not _affordable(left, _bill(seen.spending, limits)))
     return _until_midnight(seen.at) if spent and not seen.active else 0.0
+
+
+def _bill(spending: Spending, limits: Limits) -> float:
+    """Dollars that the next instance costs at least."""
+    return spending.next_hourly * limits.minimum_bill / 3600
 
 
 def _until_midnight(at: float) -> float:

@@ -102,12 +102,12 @@ NOON, LATE = 43_200.0, 86_394.0
     [
         pytest.param(9, observation(at=NOON, busy=3), spending(3, today=1), 9, "", id="plenty left"),
         pytest.param(9, observation(at=LATE, busy=3), spending(3, today=10), 9, "", id="plenty left, late"),
-        pytest.param(4, observation(at=LATE, busy=2), spending(2, today=19.93), 4, "", id="two can be paid for"),
+        pytest.param(4, observation(at=LATE, busy=2), spending(2, today=19.66), 4, "", id="two can be paid for"),
         pytest.param(
-            5, observation(at=LATE, busy=2), spending(2, today=19.93), 4, "budget 20.00 $/day", id="not three"
+            5, observation(at=LATE, busy=2), spending(2, today=19.66), 4, "budget 20.00 $/day", id="not three"
         ),
-        pytest.param(7, observation(at=NOON, busy=3), spending(3, today=9.88), 7, "", id="all but one instance's half"),
-        pytest.param(8, observation(at=NOON, busy=3), spending(3, today=9.88), 7, "budget 20.00 $/day", id="no more"),
+        pytest.param(7, observation(at=NOON, busy=3), spending(3, today=9.4), 7, "", id="all but one instance's half"),
+        pytest.param(8, observation(at=NOON, busy=3), spending(3, today=9.4), 7, "budget 20.00 $/day", id="no more"),
         pytest.param(9, observation(at=NOON, busy=3), spending(3, today=10), 1, "budget 20.00 $/day", id="that half"),
         pytest.param(2, observation(at=NOON, busy=1), spending(1, today=12), 1, "budget 20.00 $/day", id="one stays"),
         pytest.param(2, observation(at=NOON), spending(0, today=12), 1, "budget 20.00 $/day", id="one comes"),
@@ -149,7 +149,8 @@ def test_however_much_is_wanted_all_day_one_instance_stays_as_long_as_half_of_th
     [
         (observation(at=NOON), 20, 43_200),
         (observation(at=NOON), 25, 43_200),
-        (observation(at=NOON), 19.99, 0),
+        (observation(at=NOON), 19.99, 43_200),
+        (observation(at=NOON), 19.9, 0),
         (observation(at=NOON, draining=1), 20, 43_200),
         (observation(at=NOON, busy=1), 20, 0),
     ],
@@ -182,9 +183,9 @@ def test_without_a_budget_no_price_is_needed():
 
 def test_several_clamps_name_themselves_in_their_order():
     seen = replace(observation(at=LATE, maximum=15, busy=3), spending=spending(3), no_capacity=20)
-    decision, _ = clamped(99, seen, Limits(step=10, scale_in_seconds=0, budget_per_hour=9, budget_per_day=0.08))
+    decision, _ = clamped(99, seen, Limits(step=10, scale_in_seconds=0, budget_per_hour=9, budget_per_day=0.35))
     assert decision.reason == (
-        "why; maximum 15; step 10; budget 9.00 $/h; budget 0.08 $/day; no capacity for 20 s more"
+        "why; maximum 15; step 10; budget 9.00 $/h; budget 0.35 $/day; no capacity for 20 s more"
     )
     assert decision.desired == 3
 

@@ -64,9 +64,8 @@ def listing(*buckets):
 
 
 TEMPLATE = {"LaunchTemplate": {"LaunchTemplateName": "skylens-worker"}}
-TAGGED = {
-    "TagSpecifications": [{"ResourceType": "instance", "Tags": [{"Key": "skylens:deployment", "Value": "skylens"}]}]
-}
+OWN = [{"Key": "skylens:deployment", "Value": "skylens"}]
+TAGGED = {"TagSpecifications": [{"ResourceType": "instance", "Tags": OWN}]}
 LAUNCH = {**TEMPLATE, **TAGGED, "InstanceType": "c7i.large"}
 BAKES = {"aws:ResourceTag/skylens:deployment": "skylens", f"aws:ResourceTag/{TIER_TAG}": BUILDER}
 MEMBER = {"InstanceId": "i-1"}
@@ -233,6 +232,10 @@ def test_what_an_image_is_baked_on_has_the_tag_by_which_autoscalers_know_it(tmp_
         {**LAUNCH, "BlockDeviceMappings": [{"Ebs": {**DISK["Ebs"], "Throughput": 1000}}]},
         {**LAUNCH, "Placement": {"Tenancy": "dedicated"}},
         {**LAUNCH, "MetadataOptions": {"HttpTokens": "optional"}},
+        {
+            **LAUNCH,
+            "TagSpecifications": [{"ResourceType": "instance", "Tags": [*OWN, {"Key": TIER_TAG, "Value": BUILDER}]}],
+        },
     ],
     ids=[
         "another-type",
@@ -247,6 +250,7 @@ def test_what_an_image_is_baked_on_has_the_tag_by_which_autoscalers_know_it(tmp_
         "a-wide-disk",
         "a-machine-of-its-own",
         "a-metadata-service-without-tokens",
+        "one-that-no-autoscaler-sees",
     ],
 )
 def test_the_autoscaler_launches_nothing_but_what_it_was_made_for(policies, wrong):

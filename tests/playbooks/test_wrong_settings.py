@@ -146,11 +146,31 @@ def test_what_somebody_else_has_under_our_names_is_told_before_anything_is_made(
         queues = client(variables, "sqs")
         queues.create_queue(QueueName="skylens-events", tags={"team": "somebody's"})
         queues.create_queue(QueueName="skylens-requests")  # as a play leaves it that was cut off
+        client(variables, "s3").create_bucket(Bucket="skylens-input")
+        client(variables, "s3").create_bucket(Bucket="skylens-state")
+        client(variables, "s3").put_object(Bucket="skylens-state", Key="theirs", Body=b"theirs")
+        queues.send_message(
+            QueueUrl=queues.create_queue(QueueName="skylens-requests-dead")["QueueUrl"], MessageBody="x"
+        )
+        named = [{"Key": "Name", "Value": "skylens-workers"}, {"Key": "team", "Value": "theirs"}]
+        ec2 = client(variables, "ec2")
+        ec2.create_tags(Resources=[ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]], Tags=named)
+        ec2.create_launch_template(
+            LaunchTemplateName="skylens-worker",
+            LaunchTemplateData={"ImageId": "ami-12345678"},
+            TagSpecifications=[{"ResourceType": "launch-template", "Tags": named}],
+        )
         done = run("provision.yml", settings, variables, folder=tmp_path)
-        buckets = client(variables, "s3").list_buckets()["Buckets"]
+        tagged = [queues.list_queue_tags(QueueUrl=url).get("Tags") for url in queues.list_queues()["QueueUrls"]]
+        baked = run("bake.yml", settings, variables, folder=tmp_path)
     assert done.rc == 2
-    for taken in ("roles: skylens-web", "queues: skylens-events"):
+    for taken in (
+        *("roles: skylens-web", "queues: skylens-events", "queues: skylens-requests-dead", "buckets: skylens-state"),
+        *("vpcs: skylens-workers", "templates: skylens-worker"),
+    ):
+        assert f"{taken} has the name but not the tag skylens:deployment=skylens" in baked.output
         assert f"{taken} has the name but not the tag skylens:deployment=skylens" in done.output
-    assert "skylens-requests has the name" not in done.output
+    for free in ("queues: skylens-requests ", "buckets: skylens-input "):
+        assert free not in done.output
     assert "Choose another skylens_deployment" in done.output
-    assert buckets == []
+    assert sorted(map(str, tagged)) == sorted(map(str, [{"team": "somebody's"}, {}, {}]))

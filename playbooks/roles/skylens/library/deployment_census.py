@@ -14,8 +14,8 @@ short_description: Everything of one deployment in AWS
 description:
   - Only what carries the deployment's tag is C(found), by kind.
   - What has one of its names but not its tag is C(foreign), as sentences, and not to be deleted.
-  - What of it cannot be ours is C(taken), as the same sentences. A play that was cut off may leave a queue or a bucket
-    without tags; all else gets its tags as it is made.
+  - What of it cannot be ours is C(taken), as the same sentences. A play that was cut off may leave a queue, a bucket or
+    a launch template without tags, and with nothing in it; all else gets its tags as it is made.
 options:
   deployment: {description: Value of the tag., type: str, required: true}
   tag: {description: Key of the tag., type: str, required: true}
@@ -42,10 +42,11 @@ EC2 = {  # kind: operation, the answer's list, what identifies one
 OWN = {"images": {"Owners": ["self"]}, "snapshots": {"OwnerIds": ["self"]}}
 GONE = {
     *("NoSuchBucket", "NoSuchEntity", "ValidationError", "ResourceNotFoundException", "404"),
+    "InvalidLaunchTemplateName.NotFoundException",
     *("AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist"),
 }
 UNTAGGED = {"NoSuchTagSet", "AccessDenied", "403"}
-TAGGED_LATER = {"queues", "buckets"}
+TAGGED_LATER = {"queues", "buckets", "templates"}
 OVER = {"terminated", "deleted", "deleting", "shutting-down", "in-use"}
 """States of what ends without us: a volume in use ends with its instance."""
 
@@ -65,7 +66,8 @@ class Census:
             self.found[kind] = sorted(self._ec2(kind), key=lambda entry: (entry["name"], entry["id"]))
         for kind, wanted in names.items():
             look = getattr(self, f"_{kind}")
-            self.found[kind] = [entry for name in wanted for entry in self._own(kind, name, look)]
+            own = [entry for name in wanted for entry in self._own(kind, name, look)]
+            self.found.setdefault(kind, own)
 
     def _own(self, kind: str, name: str, look: Callable[[str], Iterable[tuple[str, Tags]]]) -> Iterator[Entry]:
         """``look`` yields what goes by that name, with its tags."""
@@ -76,7 +78,7 @@ class Census:
                 elif one == name:
                     told = f"{kind}: {one} has the name but not the tag {self._tag}={self._deployment}"
                     self.foreign.append(told)
-                    if tags or kind not in TAGGED_LATER:
+                    if tags or kind not in TAGGED_LATER or self._is_used(kind, one):
                         self.taken.append(told)
         except ClientError as error:
             if error.response["Error"]["Code"] not in GONE:
@@ -96,6 +98,29 @@ class Census:
             name = tags.get("Name", "") or found.get("GroupName", "") or found.get("LaunchTemplateName", "")
             more = {"vpc": found.get("VpcId", ""), "cidr": found.get("CidrBlock", "")}
             yield {"id": found[identifier], "name": name, **more}
+
+    def _is_used(self, kind: str, name: str) -> bool:
+        """Whether something is in it."""
+        if kind == "buckets":
+            held = self._client("s3").list_object_versions(Bucket=name, MaxKeys=1)
+            return bool(held.get("Versions") or held.get("DeleteMarkers"))
+        if kind == "queues":
+            client, counts = (
+                self._client("sqs"),
+                ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"],
+            )
+            url = client.get_queue_url(QueueName=name)["QueueUrl"]
+            held = client.get_queue_attributes(QueueUrl=url, AttributeNames=counts)["Attributes"]
+            return any(int(held[count]) for count in counts)
+        return False
+
+    def _templates(self, name: str) -> Iterator[tuple[str, Tags]]:
+        for found in self._client("ec2").describe_launch_templates(LaunchTemplateNames=[name])["LaunchTemplates"]:
+            yield name, _tags(found.get("Tags"))
+
+    def _vpcs(self, name: str) -> Iterator[tuple[str, Tags]]:
+        for found in self._client("ec2").describe_vpcs(Filters=[{"Name": "tag:Name", "Values": [name]}])["Vpcs"]:
+            yield name, _tags(found["Tags"])
 
     def _groups(self, name: str) -> Iterator[tuple[str, Tags]]:
         answer = self._client("autoscaling").describe_auto_scaling_groups(AutoScalingGroupNames=[name])
