@@ -23,6 +23,7 @@ SLACK = 10
 """Seconds by which a read outlasts the wait that was asked for."""
 JOB = re.compile(r"/v1/images/[\w-]+$", re.ASCII)
 PASSING = {
+    HTTPStatus.REQUEST_TIMEOUT,
     HTTPStatus.TOO_MANY_REQUESTS,
     HTTPStatus.BAD_GATEWAY,
     HTTPStatus.SERVICE_UNAVAILABLE,
@@ -232,5 +233,5 @@ def printable(path: Path | str) -> str:
 
     Bytes that are no UTF-8 and control characters are shown escaped.
     """
-    text = os.fsencode(path).decode(errors="backslashreplace")
+    text = os.fspath(path).encode(errors="surrogateescape").decode(errors="backslashreplace")
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)

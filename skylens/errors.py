@@ -38,6 +38,10 @@ class UnknownJobError(SkylensError):
     status, code, title = 404, "not-found", "There is no such thing here"
 
 
+class TooSlowError(SkylensError):
+    status, code, title = 408, "too-slow", "The request came in too slowly"
+
+
 class ConflictError(SkylensError):
     status, code, title = 409, "idempotency-conflict", "The idempotency key was used for another request"
 

@@ -79,8 +79,8 @@ class Request(Message, frozen=True, kw_only=True, omit_defaults=True):
 
 
 class Model(Struct, frozen=True, kw_only=True):
-    name: str
-    version: str
+    name: Annotated[str, Meta(max_length=64)]
+    version: Annotated[str, Meta(max_length=64)]
 
 
 class Label(Struct, frozen=True, kw_only=True):

@@ -1,5 +1,6 @@
 """What came of a batch: its jobs' answers, fetched and told some at a time, so that no batch fills the memory."""
 
+import time
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager, suppress
@@ -20,7 +21,11 @@ TOGETHER = 8
 FETCHING = 4
 """Batches whose answers are fetched at once, of tenants in turn: half of the threads that call AWS are for others."""
 LOOKING = 4
-"""Listings made at once, of tenants in turn: a page of one takes 65 ms of CPU, in which no other thread gets on."""
+"""Listings made at once, of tenants in turn: a page of one takes 6 ms of CPU, or by boto3 65, in which no other thread
+gets on."""
+REST, LONGEST_REST = 8, 5.0
+"""So many times the CPU that it took a reader rests, for each reader of its tenant, at most so many seconds: all of one
+tenant's take an eighth of a core, and as much again in the threads that call AWS."""
 READERS = 64
 """Requests for batches answered at once. Each holds its batch's record, and 256 KiB that its client has not read:
 the server makes no more before it has."""
@@ -52,7 +57,7 @@ class BatchAnswers:
             return []
         prefix, last = f"{tenant}/", f"{tenant}/{max(wanted)}.json"
         try:
-            with self._looking.hold(tenant):
+            with self._resting(tenant), self._looking.hold(tenant):
                 stretch = takewhile(lambda key: key <= last, self._jobs.outputs.keys(prefix, prefix + min(wanted)))
                 return [job for key in stretch if (job := key.removeprefix(prefix).removesuffix(".json")) in wanted]
         except AWS_ERRORS as error:
@@ -63,13 +68,21 @@ class BatchAnswers:
         found: list[Reply] = []
         if not jobs:
             return found
-        with self._fetching.hold(tenant):
+        with self._resting(tenant), self._fetching.hold(tenant):
             for look in [self._jobs.begin_look(job, tenant) for job in jobs]:
                 with suppress(SkylensError):  # it is in the log
                     reply = look()
                     if reply is not None:
                         found.append(reply)
         return found
+
+    @contextmanager
+    def _resting(self, tenant: str) -> Iterator[None]:
+        """Work, and rest thereafter: whoever asks without end leaves the processor to others."""
+        began = time.thread_time()
+        yield
+        taken = time.thread_time() - began
+        self._jobs.clock.sleep(min(REST * taken * self._readers.own(tenant), LONGEST_REST))
 
     def told(self, batch: Batch, tenant: str) -> Iterator[list[tuple[Item, Reply | None]]]:
         """Its items in order, some at a time, each with its answer. The listing is made at once.

@@ -64,7 +64,9 @@ class Canonical:
         name = route(req)
         self.metrics.answered(name, str(resp.status_code), seconds)
         denied = req.context.error is not None and req.context.error.status in DENIED
-        emit = log.debug if denied or req.path in QUIET or req.path.startswith("/page/") else log.info
+        stranger = not req.context.tenant and resp.status_code in range(400, 500)  # who may write here without end
+        quiet = denied or stranger or req.path in QUIET or req.path.startswith("/page/")
+        emit = log.debug if quiet else log.info
         emit(
             "http.request",
             request=req.context.id,

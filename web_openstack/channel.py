@@ -160,6 +160,19 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.requests.append(request)
             self.server.add_task(self)
 
+    def give_up(self) -> bool:
+        """Tell a client that its body comes too slowly; False when it has not come as far as that.
+
+        A proxy that is not told keeps its own client waiting.
+        """
+        with self.requests_lock:
+            request = self.request
+            if request is None or request.waiting or not request.headers_finished or self.total_outbufs_len:
+                return False
+            request.give_up()
+            self._look()
+            return True
+
     def handle_close(self) -> None:
         if self.request is not None:  # with its file, which would lie there until Python looks for cycles
             self.request.close()

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from waitress.adjustments import Adjustments
 
-from skylens.errors import SkylensError, UnavailableError
+from skylens.errors import SkylensError, TooSlowError, UnavailableError
 from web_openstack import framing
 from web_openstack.callers import Caller, Tell
 from web_openstack.gate import Gate, refusal
@@ -79,6 +79,10 @@ class Parser(framing.Parser):
             return b""
         rest, self._rest = self._rest, b""
         return b"" if self.refused else rest
+
+    def give_up(self) -> None:
+        """Refuse a body that comes too slowly."""
+        self._turn_away(TooSlowError("the body came in too slowly; send it again"))
 
     def leave(self) -> None:
         """Give back the room that the body has."""

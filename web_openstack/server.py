@@ -98,16 +98,17 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
         return urlsplit(f"http://{host}:{self.effective_port}").geturl()
 
     def maintenance(self, now: float) -> None:
-        """Close connections that are idle, as waitress does, and those that dribble; end waits for room.
+        """Close connections that are idle or dribble; end waits for room. In place of waitress's own.
 
-        They are closed here and now: one whose client takes nothing never becomes writable, where waitress would.
+        They are closed here and now: one whose client takes nothing never becomes writable, where waitress would. Who
+        has begun to send a body is told.
         """
-        super().maintenance(now)
         for room in (self.room, self.memory):
             if room:
                 room.end_waits()
         for channel in list(self.active_channels.values()):
-            if channel.will_close or channel.is_too_slow(now):
+            idle = not channel.requests and channel.last_activity < now - self.adj.channel_timeout
+            if channel.will_close or ((idle or channel.is_too_slow(now)) and not channel.give_up()):
                 channel.handle_close()
 
     def pull_trigger(self) -> None:

@@ -37,6 +37,10 @@ class Slots:
             self._all += 1
             return True
 
+    def own(self, tenant: str) -> int:
+        """How many the tenant holds."""
+        return self._taken[tenant]
+
     def give_back(self, tenant: str) -> None:
         with self._lock:
             self._all -= 1

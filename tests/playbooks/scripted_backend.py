@@ -2,7 +2,7 @@
 
 It serves the inherited socket ``public``; the path /slow waits half a second before it answers, and /left until its
 client has left, or for a minute; /came waits for such a client, /seen says whether it left. /bits goes on once /go-on
-was asked for.
+was asked for. Who shows the token "wrong" is refused before its body is received.
 """
 
 import json
@@ -12,7 +12,10 @@ import threading
 
 from skylens import systemd
 from skylens.clock import Clock
+from skylens.errors import UnauthorisedError
 from web_openstack import server
+from web_openstack.callers import Open
+from web_openstack.gate import REFUSED, Gate
 
 CAME, LEFT, GO_ON = threading.Event(), threading.Event(), threading.Event()
 
@@ -35,6 +38,8 @@ def app(environ, start_response):
         return bits()
     if environ["PATH_INFO"] == "/slow":
         threading.Event().wait(0.5)
+    status = "404 Not Found" if environ["PATH_INFO"].startswith("/internal/") else "200 OK"
+    status = "401 Unauthorized" if environ.get(REFUSED) else status
     said = {
         "path": environ["PATH_INFO"],
         "bytes": len(body),
@@ -42,7 +47,7 @@ def app(environ, start_response):
         "client": environ["REMOTE_ADDR"],
         **({"left": LEFT.is_set()} if environ["PATH_INFO"] == "/seen" else {}),
     }
-    start_response("200 OK", [("Content-Type", "application/json")])
+    start_response(status, [("Content-Type", "application/json")])
     return [json.dumps(said).encode()]
 
 
@@ -52,10 +57,18 @@ def bits():
     yield b"second\n"
 
 
+class Picky(Open):
+    def caller(self, header):
+        if header("Authorization") == "Bearer wrong":
+            raise UnauthorisedError("not this one")
+        return super().caller(header)
+
+
 def main():
     sockets = systemd.inherited(os.environ, os.getpid())
     notifier = systemd.Notifier(os.environ, os.getpid(), Clock())
-    public = server.public(app, sockets["public"], slots=32, max_body=2**20, trusted_proxy="127.0.0.1")
+    limits = {"slots": 32, "max_body": 2**20, "trusted_proxy": "127.0.0.1"}
+    public = server.public(app, sockets["public"], **limits, gate=Gate(Picky()))
     signal.signal(signal.SIGTERM, lambda *_: public.stop())
     notifier.ready("")
     public.serve(drain=10)

@@ -167,6 +167,19 @@ def test_the_web_tier_sees_that_a_client_has_left(proxied):
     assert json.loads(proxied.ask("/seen")[2])["left"] is True
 
 
+UNSENT = ("Content-Length: 200000", "Transfer-Encoding: chunked")
+
+
+@pytest.mark.parametrize("length", UNSENT)
+@pytest.mark.parametrize(("path", "status"), [("/v1/images", 401), ("/internal/demand", 401), ("/metrics", 401)])
+def test_who_is_refused_and_sends_no_body_is_told_and_holds_no_connection(proxied, path, status, length):
+    head = f"POST {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n{length}\r\n\r\n"
+    with proxied.connect("http/1.1") as connection:
+        connection.sendall(head.encode())
+        said = b"".join(iter(lambda: connection.recv(65536), b""))
+    assert said.startswith(f"HTTP/1.1 {status} ".encode())
+
+
 def test_what_is_answered_bit_by_bit_arrives_so(proxied):
     with proxied.connect("http/1.1") as connection:
         connection.sendall(b"GET /bits HTTP/1.1\r\nHost: localhost\r\n\r\n")

@@ -4,7 +4,7 @@ import pytest
 from port_suite import DEADLINE, together, until
 
 from skylens.errors import MessageError
-from skylens.store import RECORD
+from skylens.store import RECORD, S3Store
 
 
 def test_an_object_is_read_as_it_was_written_and_replaced_whole(store):
@@ -51,6 +51,19 @@ def test_keys_come_in_order_from_past_the_given_one_and_only_under_the_prefix(st
     assert list(store.keys("in/", after="in/07")) == names[8:]
     assert list(store.keys("in/", after="in/11")) == []
     assert list(store.keys("nothing/")) == []
+
+
+def test_keys_that_are_no_paths_and_prefixes_that_are_no_folders_are_listed_too(store):
+    names = ["odd/1", "odd//2", "odd/../4", "odd/5%2F", "odd/6"]
+    for name in names:
+        if isinstance(store, S3Store):
+            store._client.put_object(Bucket=store.bucket, Key=name, Body=b"")
+        else:
+            store.put(name, b"", "text/plain")
+    assert list(store.keys("odd/")) == sorted(names)
+    assert list(store.keys("odd/", after="odd/1")) == sorted(names)[sorted(names).index("odd/1") + 1 :]
+    assert list(store.keys("od")) == sorted(names)
+    assert list(store.keys("odd/5")) == ["odd/5%2F"]
 
 
 def test_writing_only_if_missing_succeeds_once(store):

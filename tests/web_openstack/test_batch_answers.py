@@ -2,6 +2,7 @@
 
 import json
 from contextlib import ExitStack
+from dataclasses import replace
 
 import pytest
 from falcon.testing import create_environ
@@ -9,7 +10,9 @@ from test_batches import post
 from web_tier import picture
 
 from skylens.fakes import aws_error
+from web_openstack import batch_answers
 from web_openstack.batch_answers import READERS, TOGETHER
+from web_openstack.batches import Batches
 from web_openstack.pace import UNREAD
 from web_openstack.resources import batches
 
@@ -110,3 +113,18 @@ def test_a_reader_that_never_begins_is_one_no_more_once_it_is_closed(web, place,
         status, body = read(web, place, headers)
         assert status == "200 OK"
         body.close()
+
+
+@pytest.mark.parametrize(("readers", "tenant", "rests"), [(1, "default", 8), (4, "default", 32), (1, "other", 0)])
+def test_a_reader_rests_the_longer_the_more_of_its_tenant_there_are(web, place, monkeypatch, readers, tenant, rests):
+    """Listings and answers of a batch that is asked for without end would take the processor from everybody."""
+    slept, spent = [], iter(range(1000))
+    monkeypatch.setattr(batch_answers.time, "thread_time", lambda: next(spent) / 100)
+    batch = Batches(web.deps.state, web.deps.jobs, MANY).find(place.rpartition("/")[2], "default")
+    web.deps.answers._jobs = replace(web.deps.jobs, clock=replace(web.deps.jobs.clock, sleep=slept.append))
+    with ExitStack() as held:
+        for _ in range(readers):
+            held.enter_context(web.deps.answers.reader(tenant))
+        told = [reply for some in web.deps.answers.told(batch, "default") for _, reply in some]
+    assert all(told)
+    assert slept == pytest.approx([rests / 100] * (1 + MANY // TOGETHER))

@@ -123,11 +123,13 @@ def test_a_body_that_is_too_large_is_still_413_to_whoever_may_send(make_web, key
         assert link.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-def test_an_open_path_with_a_body_is_answered_without_it(port):
-    with opened(port, f"Content-Length: {HUGE}", method="GET", path="/healthz") as link:
+@pytest.mark.parametrize(("method", "status"), [("GET", 400), ("POST", 405), ("DELETE", 405)])
+def test_an_open_path_with_a_body_is_refused_without_waiting_for_it(port, method, status):
+    """With a good answer a proxy would wait for the body."""
+    with opened(port, f"Content-Length: {HUGE}", method=method, path="/healthz") as link:
         head, body = read_all(link)
-    assert head.startswith("HTTP/1.1 200 ")
-    assert json.loads(body) == {"status": "alive"}
+    assert head.startswith(f"HTTP/1.1 {status} ")
+    assert json.loads(body)["status"] == status
 
 
 def test_a_good_key_sends_one_image_after_the_other_on_one_connection(port, keys):

@@ -98,6 +98,19 @@ def test_two_hundred_dribbling_clients_keep_nobody_out_and_lose_their_places(mak
     assert (slow.cut, bool(served)) == (SLOW, True)
 
 
+@pytest.mark.parametrize("beginning", BEGINNINGS[3:7])
+def test_whose_body_comes_too_slowly_is_told_so(web, serve, beginning):
+    """Else a proxy would go on waiting for the rest of it."""
+    made, _ = serve(web)
+    with socket.create_connection(("127.0.0.1", int(hasty(made).effective_port)), timeout=60) as link:
+        link.sendall(beginning)
+        said = b"".join(iter(lambda: link.recv(65536), b"")).removeprefix(b"HTTP/1.1 100 Continue\r\n\r\n")
+    assert said.startswith(b"HTTP/1.1 408 ")
+    assert b'"code":"too-slow"' in said
+    until(lambda: not made.active_channels)
+    assert not web.inputs.objects
+
+
 def test_at_the_limit_of_connections_a_client_waits_until_slow_ones_lose_their_places(make_web, serve, dribble):
     made, _ = serve(make_web(max_waits=1))
     made.adj.connection_limit = 50
