@@ -80,9 +80,11 @@ class BatchAnswers:
     def _resting(self, tenant: str) -> Iterator[None]:
         """Work, and rest thereafter: whoever asks without end leaves the processor to others."""
         began = time.thread_time()
-        yield
-        taken = time.thread_time() - began
-        self._jobs.clock.sleep(min(REST * taken * self._readers.own(tenant), LONGEST_REST))
+        try:
+            yield
+        finally:
+            taken = time.thread_time() - began
+            self._jobs.clock.sleep(min(REST * taken * self._readers.own(tenant), LONGEST_REST))
 
     def told(self, batch: Batch, tenant: str) -> Iterator[list[tuple[Item, Reply | None]]]:
         """Its items in order, some at a time, each with its answer. The listing is made at once.

@@ -24,11 +24,13 @@ class Door:
 
         Raises UnauthorisedError, ForbiddenError, UnavailableError.
         """
-        refused = req.env.get(REFUSED)
-        if refused is not None:
+        refused, known = req.env.get(REFUSED), req.env.get(CALLER)
+        if refused is not None and known is None:
             raise refused
-        caller = req.env.get(CALLER) or self._callers.caller(req.get_header)
+        caller: Caller = known or self._callers.caller(req.get_header)
         req.context.tenant, req.context.key = caller.tenant, caller.key
+        if refused is not None:  # what a known client sent
+            raise refused
         caller.check(scope)
         return caller
 

@@ -123,7 +123,7 @@ def test_a_body_that_is_too_large_is_still_413_to_whoever_may_send(make_web, key
         assert link.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-@pytest.mark.parametrize(("method", "status"), [("GET", 400), ("POST", 405), ("DELETE", 405)])
+@pytest.mark.parametrize(("method", "status"), [("GET", 400), ("OPTIONS", 400), ("POST", 405), ("DELETE", 405)])
 def test_an_open_path_with_a_body_is_refused_without_waiting_for_it(port, method, status):
     """With a good answer a proxy would wait for the body."""
     with opened(port, f"Content-Length: {HUGE}", method=method, path="/healthz") as link:
