@@ -24,13 +24,11 @@ class Door:
 
         Raises UnauthorisedError, ForbiddenError, UnavailableError.
         """
-        refused, known = req.env.get(REFUSED), req.env.get(CALLER)
-        if refused is not None and known is None:
+        refused = req.env.get(REFUSED)
+        if refused is not None:
             raise refused
-        caller: Caller = known or self._callers.caller(req.get_header)
+        caller = req.env.get(CALLER) or self._callers.caller(req.get_header)
         req.context.tenant, req.context.key = caller.tenant, caller.key
-        if refused is not None:  # what a known client sent
-            raise refused
         caller.check(scope)
         return caller
 

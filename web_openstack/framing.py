@@ -59,8 +59,6 @@ class Parser(HTTPRequestParser):  # type: ignore[misc]
         _check(header_plus)
         first, *lines = header_plus.split(b"\r\n")
         super().parse_header(b"\r\n".join([first, *map(_bare, lines)]))
-        if self.command in {"GET", "HEAD", "OPTIONS"} and (self.chunked or self.content_length):
-            raise ParsingError(f"a {self.command} has no body")  # which nobody would read, and a proxy would wait for
         if self.chunked:
             self.body_rcv = Chunks(self.body_rcv.getbuf())
 

@@ -8,7 +8,7 @@ from typing import IO, Any
 
 from waitress.adjustments import Adjustments
 
-from skylens.errors import SkylensError, TooSlowError, UnavailableError
+from skylens.errors import BadRequestError, SkylensError, TooSlowError, UnavailableError
 from web_openstack import framing
 from web_openstack.callers import Caller, Tell
 from web_openstack.gate import Gate, refusal
@@ -18,6 +18,8 @@ STEP = 1024**2
 """Bytes of the room that a body of unknown length has at first, and as often twice as many as turn out to be needed."""
 RETRY_AFTER = 5
 """Seconds after which to try again where there is no room."""
+BODILESS = ("GET", "HEAD", "OPTIONS")
+"""Methods whose body nobody reads."""
 STORED = "skylens.stored"
 """In a request's environment: to be called once its image is stored, for then its room is for others."""
 
@@ -62,13 +64,19 @@ class Parser(framing.Parser):
             self._rest += data
             return len(data)
         taken: int = super().received(data)
-        if self._gate and self.headers_finished and not self.error:
+        if self.headers_finished and not self.error and self._has_a_body_for_nobody():
+            self._turn_away(BadRequestError(f"a {self.command} has no body"))
+        elif self._gate and self.headers_finished and not self.error:
             self._ask(self._gate)
         elif self._place and not self.completed and self.body_bytes_received > self._place.size:
             self._grow(self._place)
         if self._place and self.completed and not self.error:
             self._find_memory()
         return len(data) if self.refused else taken
+
+    def _has_a_body_for_nobody(self) -> bool:
+        """Nobody reads that of a GET; a proxy would wait for it after a good answer."""
+        return self.command in BODILESS and bool(self.chunked or self.content_length)
 
     def go_on(self) -> bytes:
         """Take the next step if the wait is over; what came after the headers and is still to be looked at."""

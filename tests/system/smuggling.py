@@ -187,7 +187,7 @@ def heads():
         b"Accept: ;;;,*/;q=x",
     ):
         yield f"{header!r}", request(header, first=b"GET /healthz HTTP/1.1"), ONE
-    yield "a body with GET", request(length(len(HIDDEN)), first=b"GET /healthz HTTP/1.1", body=HIDDEN), ONE
+    yield "a body with GET", request(length(len(HIDDEN)), first=b"GET /healthz HTTP/1.1", body=HIDDEN), REFUSED
     yield "expected and too large", request(b"Expect: 100-continue", length(2**40)), REFUSED
     yield "behind a refused one", request(length(5), CHUNKED) + HIDDEN * 20, REFUSED
 

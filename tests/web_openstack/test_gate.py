@@ -123,10 +123,17 @@ def test_a_body_that_is_too_large_is_still_413_to_whoever_may_send(make_web, key
         assert link.recv(65536).startswith(b"HTTP/1.1 413 ")
 
 
-@pytest.mark.parametrize(("method", "status"), [("GET", 400), ("OPTIONS", 400), ("POST", 405), ("DELETE", 405)])
-def test_an_open_path_with_a_body_is_refused_without_waiting_for_it(port, method, status):
+@pytest.mark.parametrize(
+    ("path", "method", "status"),
+    [
+        *[(path, method, 400) for path in ("/healthz", "/page/page.js", "/") for method in ("GET", "OPTIONS")],
+        *[("/healthz", method, 405) for method in ("POST", "DELETE")],
+        *[("/page/page.js", method, 401) for method in ("POST", "DELETE")],
+    ],
+)
+def test_an_open_path_with_a_body_is_refused_without_waiting_for_it(port, method, status, path):
     """With a good answer a proxy would wait for the body."""
-    with opened(port, f"Content-Length: {HUGE}", method=method, path="/healthz") as link:
+    with opened(port, f"Content-Length: {HUGE}", method=method, path=path) as link:
         head, body = read_all(link)
     assert head.startswith(f"HTTP/1.1 {status} ")
     assert json.loads(body)["status"] == status
