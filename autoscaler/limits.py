@@ -5,12 +5,12 @@ from collections.abc import Callable
 
 from msgspec import structs
 
+from autoscaler.ledger import DAY
 from autoscaler.observation import DEMAND, EVENTS, QUEUE, Decision, Observation, Spending
 from skylens.messages import Struct
 
 NEEDED_FOR_SCALE_IN = frozenset({DEMAND, QUEUE, EVENTS})
 """Without any of these, work may exist that nobody sees: no scale-in."""
-DAY = 86400
 _LEAVING = 300.0
 """Seconds that an instance which is to leave is paid for, about: it finishes what it has."""
 _ROUNDING = 1e-9
@@ -124,9 +124,11 @@ def _per_day(desired: int, seen: Observation, limits: Limits, active: int) -> tu
 
 def closed(seen: Observation, limits: Limits) -> float:
     """Seconds for which nobody is there, nor may be: the day's budget is spent. 0 otherwise."""
-    left = limits.budget_per_day - seen.spending.today if seen.spending and limits.budget_per_day else math.inf
-    spent = seen.spending is not None and (left <= 0 or not _affordable(left, _bill(seen.spending, limits)))
-    return _until_midnight(seen.at) if spent and not seen.active else 0.0
+    budget, spending = limits.budget_per_day, seen.spending
+    if not budget or spending is None or seen.active:
+        return 0.0
+    left = budget - spending.today
+    return 0.0 if left > 0 and _affordable(left, _bill(spending, limits)) else _until_midnight(seen.at)
 
 
 def _bill(spending: Spending, limits: Limits) -> float:

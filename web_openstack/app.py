@@ -35,6 +35,7 @@ from web_openstack.jobs import Jobs
 from web_openstack.keyring import Keyring
 from web_openstack.metrics import WebMetrics
 from web_openstack.recent import Recent
+from web_openstack.refused import Refused
 from web_openstack.resources import service
 from web_openstack.resources.batches import BatchById, BatchList
 from web_openstack.resources.images import ImageById, Images
@@ -205,7 +206,7 @@ def create_internal_app(deps: Deps) -> "falcon.App[Any, Any]":
 
 
 def _bare(deps: Deps, *middleware: Any) -> "falcon.App[Any, Any]":
-    layers: list[Any] = [Canonical(deps.metrics, deps.jobs.new_id), *middleware]
+    layers: list[Any] = [Canonical(deps.metrics, deps.jobs.new_id), *middleware, Refused()]
     app = falcon.App(middleware=layers, sink_before_static_route=False)
     app.add_error_handler(Exception, problems.on_bug)
     app.add_error_handler(falcon.HTTPError, _reraise)

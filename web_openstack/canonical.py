@@ -9,8 +9,6 @@ import falcon
 
 from skylens import logs
 from web_openstack.audit import DENIED
-from web_openstack.gate import REFUSED
-from web_openstack.incoming import BODILESS
 from web_openstack.keys import masked
 from web_openstack.metrics import WebMetrics
 
@@ -45,12 +43,6 @@ def route(req: falcon.Request) -> str:
     return "plain" if req.method == "POST" else "other"
 
 
-def _refuse(req: falcon.Request) -> None:
-    refused = req.env.get(REFUSED)
-    if refused is not None:
-        raise refused
-
-
 @dataclass(frozen=True)
 class Canonical:
     metrics: WebMetrics
@@ -63,14 +55,6 @@ class Canonical:
         req.context.tenant = req.context.job = req.context.key = ""
         req.context.error = None
         resp.set_headers(HEADERS | {"X-Request-ID": req.context.id})
-        if req.path.startswith("/page/"):  # files, which are no resource
-            _refuse(req)
-
-    def process_resource(self, req: falcon.Request, resp: falcon.Response, resource: object, params: object) -> None:
-        """What was refused for its body gets no good answer of those who ask nobody for a key either."""
-        del resp, params
-        if req.method == "OPTIONS" or (req.method in BODILESS and hasattr(resource, f"on_{req.method.lower()}")):
-            _refuse(req)
 
     def process_response(
         self, req: falcon.Request, resp: falcon.Response, resource: object, req_succeeded: bool
