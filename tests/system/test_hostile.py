@@ -188,7 +188,12 @@ def test_no_request_message_breaks_a_worker(cloud):
     before = counted(cloud, name, "image.done")
     sent = send(cloud, "requests", hostile_messages.damaged(make, MESSAGES, SEED))
     cloud.wait(lambda: cloud.messages("requests") == (0, 0), SETTLED, "the worker has dealt with every request")
-    done, unreadable = counted(cloud, name, "image.done") - before, counted(cloud, name, "request.unreadable")
+
+    def dealt_with():
+        return counted(cloud, name, "image.done") - before, counted(cloud, name, "request.unreadable")
+
+    cloud.wait(lambda: sum(dealt_with()) >= sent, 60, "each is in its log, which is written after the queue is told")
+    done, unreadable = dealt_with()
     print(f"{sent} bad requests on the queue: {done} answered, {unreadable} set aside")
     assert done + unreadable >= sent
     assert unreadable > sent // 3
