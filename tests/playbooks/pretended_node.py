@@ -1,7 +1,7 @@
 """A web node that is pretended: this machine's files under an overlay, with its own network and processes.
 
 What is written there is written nowhere, its ports 443 and 8080 are its own, and a stand-in for systemctl starts the
-real Caddy and a scripted web tier. Needs root; nothing is left of it once its first process is ended.
+real HAProxy and a scripted web tier. Needs root; nothing is left of it once its first process is ended.
 """
 
 import json

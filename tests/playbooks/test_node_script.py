@@ -39,8 +39,8 @@ class Node:
             "skylens-scaler.service",
         ):
             self.write(f"etc/systemd/system/{name}", "")
-        self.write("etc/systemd/system/caddy.service.d/skylens.conf", "")
-        self.write("etc/caddy/Caddyfile", "")
+        self.write("etc/systemd/system/haproxy.service.d/skylens.conf", "")
+        self.write("etc/haproxy/haproxy.cfg", "")
 
     def write(self, name, text):
         path = self.root / name
@@ -127,9 +127,9 @@ def test_time_servers_are_read_only_where_there_are_some(node):
         ("etc/skylens/openstack-ca.pem", [WEB, SCALER]),
         ("etc/skylens/credentials/clouds.yaml", [WEB, SCALER]),
         ("etc/systemd/system/skylens-scaler.service", [SCALER]),
-        ("etc/caddy/Caddyfile", ["reload caddy.service"]),
-        ("etc/caddy/tls.pem", ["reload caddy.service"]),
-        ("etc/systemd/system/caddy.service.d/skylens.conf", ["restart caddy.service"]),
+        ("etc/haproxy/haproxy.cfg", ["reload haproxy.service"]),
+        ("etc/haproxy/tls/own.pem", ["reload haproxy.service"]),
+        ("etc/systemd/system/haproxy.service.d/skylens.conf", ["restart haproxy.service"]),
     ],
 )
 def test_a_change_restarts_only_what_reads_it(node, changed, told):

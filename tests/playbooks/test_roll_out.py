@@ -31,7 +31,7 @@ def copy_sources(place):
 @pytest.fixture(scope="module")
 def node(tmp_path_factory):
     """One on which a release runs."""
-    for program in ("caddy", "chronyd"):  # else the play would fetch them, and a pretended node has no network
+    for program in ("haproxy", "chronyd"):  # else the play would fetch them, and a pretended node has no network
         need(program)
     folder = tmp_path_factory.mktemp("node")
     variables = {
@@ -41,7 +41,7 @@ def node(tmp_path_factory):
         "skylens_hostname": "sky.example",
         "skylens_aws_credentials": "key",
         "skylens_python": distribution_python(),
-        "web_host_packages": ["caddy", "python3"],
+        "web_host_packages": ["haproxy", "python3"],
         "healthy_tries": 2,
     }
     (folder / "secrets").mkdir()

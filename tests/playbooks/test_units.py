@@ -138,13 +138,13 @@ def test_settings_are_quoted_as_both_systemd_and_a_shell_read_them(tmp_path):
 
 
 def test_the_proxys_restrictions_are_known_to_systemd(tmp_path):
-    render(tmp_path / "rendered", "proxy", {"caddy.conf": ("caddy.conf.j2", None)})
-    unit = tmp_path / "caddy.service"
+    render(tmp_path / "rendered", "proxy", {"haproxy.conf": ("haproxy.conf.j2", None)})
+    unit = tmp_path / "haproxy.service"
     unit.write_text("[Service]\nType=notify\nExecStart=/bin/true\nUser=root\n")
-    (tmp_path / "caddy.service.d").mkdir()
-    (tmp_path / "rendered" / "caddy.conf").rename(tmp_path / "caddy.service.d" / "skylens.conf")
+    (tmp_path / "haproxy.service.d").mkdir()
+    (tmp_path / "rendered" / "haproxy.conf").rename(tmp_path / "haproxy.service.d" / "skylens.conf")
     done = subprocess.run([need("systemd-analyze"), "verify", unit], text=True, capture_output=True, check=False)
-    assert (done.returncode, [line for line in done.stderr.splitlines() if "caddy" in line]) == (0, [])
+    assert (done.returncode, [line for line in done.stderr.splitlines() if "haproxy" in line]) == (0, [])
 
 
 def test_the_node_script_is_clean_for_a_shell():

@@ -2,12 +2,12 @@
 # A small Debian 12 guest for the test cloud, into OUT: image.qcow2 (a bare ext4 root: no partitions, no boot loader),
 # and vmlinuz and initrd, which Nova boots it with. What a web node needs from Debian is in it, for guests have no internet.
 #   OUT       folder (/var/tmp/skylens-openstack-image); what is there already is left alone
-#   PACKAGES  of Debian, beside the base (caddy chrony haproxy)
+#   PACKAGES  of Debian, beside the base (haproxy chrony)
 set -euo pipefail
 HERE=$(dirname "$(readlink -f "$0")")
 . "$HERE/common.sh"
 OUT=${OUT:-/var/tmp/skylens-openstack-image}
-PACKAGES=${PACKAGES:-caddy chrony haproxy}
+PACKAGES=${PACKAGES:-haproxy chrony}
 mkdir -p "$OUT"
 exec 9>"$OUT/lock"
 flock 9
@@ -81,7 +81,7 @@ StandardError=journal+console
 WantedBy=multi-user.target
 U
 chroot "$ROOT" systemctl -q enable ssh systemd-networkd configdrive-init
-for each in caddy haproxy; do chroot "$ROOT" systemctl -q disable "$each" 2>/dev/null || true; done # playbooks start them
+chroot "$ROOT" systemctl -q disable haproxy 2>/dev/null || true # playbooks start it
 
 truncate -s "${SIZE:-1400M}" "$OUT/image.raw"
 mkfs.ext4 -q -F -L root -O ^metadata_csum -d "$ROOT" "$OUT/image.raw"

@@ -1,5 +1,5 @@
 #!/usr/bin/python3
-"""Stands in for systemctl on a pretended web node: starts the real Caddy and a scripted web tier, and keeps a log."""
+"""Stands in for systemctl on a pretended web node: starts the real HAProxy and a scripted web tier, and keeps a log."""
 
 import os
 import signal
@@ -11,7 +11,7 @@ from pathlib import Path
 STATE = Path("/run/standin")
 STARTS = {
     "skylens-web.service": ["/usr/bin/python3", "/standins/web.py"],
-    "caddy.service": ["caddy", "run", "--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile"],
+    "haproxy.service": ["haproxy", "-W", "-f", "/etc/haproxy/haproxy.cfg"],
 }
 PATIENCE = 20.0
 
@@ -39,7 +39,7 @@ def start(unit):
     if unit not in STARTS:
         (STATE / unit).write_text("1")
         return
-    Path("/run/caddy").mkdir(exist_ok=True)
+    Path("/run/haproxy").mkdir(exist_ok=True)
     with (STATE / f"{unit}.out").open("ab") as out:
         files = {"stdin": subprocess.DEVNULL, "stdout": out, "stderr": out}
         started = subprocess.Popen(STARTS[unit], **files, start_new_session=True)
@@ -59,8 +59,7 @@ def main():
             if verb == "restart":
                 start(unit)
     if verb == "reload":
-        words = ["--config", "/etc/caddy/Caddyfile", "--adapter", "caddyfile", "--force"]
-        return subprocess.call(["caddy", "reload", *words])
+        os.kill(pid(units[0]), signal.SIGUSR2)
     if verb == "show":
         for unit in units:
             print(f"Id={unit}\nActiveState={'active' if pid(unit) else 'inactive'}")
