@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from waitress.channel import HTTPChannel
 from waitress.task import ErrorTask, WSGITask
-from waitress.utilities import logger
+from waitress.utilities import RequestEntityTooLarge, logger
 
 from web_openstack import problems
 from web_openstack.gate import CALLER, REFUSED
@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from web_openstack.server import Server
 
 EBB = 10.0
-"""Seconds for which a refused body is read and thrown away once its answer is written: closed at once, the connection
-would be reset by the bytes on their way, and the client might never see why."""
+"""Seconds for which a body that is refused, or too large, is read and thrown away once its answer is written: closed at
+once, the connection would be reset by the bytes on their way, and the client might never see why."""
 
 
 class Masked(logging.LoggerAdapter[logging.Logger]):
@@ -76,7 +76,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     It has one request at a time: what a client sends behind it is not looked at before its answer is written, and more
     than one read of that is not taken. So a pipeline costs no more than its requests one by one. While a request waits,
-    for the gate or for room, nothing is read. Until a body that was refused has ebbed away, it stays open for reading.
+    for the gate or for room, nothing is read. Until a body that is refused, or too large, has ebbed away, it stays open
+    for reading.
     """
 
     task_class = LastTask
@@ -156,6 +157,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         if request.expect_continue and request.headers_finished and not self.sent_continue:
             self.send_continue()
         if request.completed:
+            self.refusing = self.refusing or isinstance(request.error, RequestEntityTooLarge)
             self.request, self.sent_continue = None, False
             self.requests.append(request)
             self.server.add_task(self)

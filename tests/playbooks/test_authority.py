@@ -10,9 +10,9 @@ import subprocess
 
 import pytest
 from port_suite import until
+from real_proxy import PATIENCE, free_port, running, write_certificate, write_configuration
 from rendered import ROLES, need, render
 from service_manager import ServiceManager
-from test_proxy import PATIENCE, free_port, running, write_certificate, write_configuration
 
 NAME = "sky.example"
 HOOK = ROLES / "proxy" / "files" / "skylens-certificate"
@@ -39,7 +39,7 @@ class Authority:
                 one = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
                 started.callback(one.wait, PATIENCE)
                 started.callback(one.terminate)
-            until(lambda: self.root())
+            until(self.root)
             yield self
 
     def root(self):

@@ -2,116 +2,28 @@
 
 import contextlib
 import json
-import os
 import re
-import signal
 import socket
-import ssl
 import subprocess
-import sys
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from http.client import HTTPSConnection
-from pathlib import Path
 
 import pytest
 import yaml
 from playbook import PLAYBOOKS, run
 from port_suite import until
-from rendered import ROLES, need, render
+from real_proxy import PATIENCE, Proxied, free_port, running, write_certificate, write_configuration
+from rendered import ROLES, need
 from service_manager import ServiceManager
 
 from skylens.settings import WebSettings
 from web_openstack.server import connections
 
-PATIENCE = 60.0
-BACKEND = Path(__file__).with_name("scripted_backend.py")
 SCRAPER = "127.0.0.2"
 MOST = 40
 """Connections of an address, in these tests."""
-
-
-def free_port():
-    with socket.create_server(("127.0.0.1", 0)) as one:
-        return one.getsockname()[1]
-
-
-class Proxied:
-    """HAProxy and what it stands before."""
-
-    def __init__(self, folder, manager):
-        self.folder, self.manager = folder, manager
-        self.port, self.backend = free_port(), None
-
-    def start_backend(self):
-        self.manager.forget()
-        self.backend = self.manager.start([sys.executable, BACKEND], {"PATH": os.environ["PATH"], "PYTHONPATH": "."})
-        self.manager.wait_for("READY=1")
-
-    def reload(self):
-        self.manager.forget()
-        self.haproxy.send_signal(signal.SIGUSR2)
-        self.manager.wait_for("READY=1")
-
-    def stop_backend(self):
-        self.backend.terminate()
-        assert self.backend.wait(PATIENCE) == 0
-
-    @property
-    def tls(self):
-        return ssl.create_default_context(cafile=self.folder / "tls.pem")
-
-    def connect(self, *protocols):
-        """A connection on which nothing was said yet, after a handshake that offered these protocols."""
-        tls = self.tls
-        tls.set_alpn_protocols(protocols)
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
-        return tls.wrap_socket(raw, server_hostname="localhost")
-
-    def ask(self, path, method="GET", body=None, source="127.0.0.1"):
-        """The status, headers and body of one request on a connection of its own."""
-        tls = self.tls
-        with contextlib.closing(
-            HTTPSConnection("localhost", self.port, timeout=PATIENCE, context=tls, source_address=(source, 0))
-        ) as connection:
-            connection.request(method, path, body)
-            answer = connection.getresponse()
-            return answer.status, {name.lower(): value for name, value in answer.getheaders()}, answer.read()
-
-
-def write_certificate(folder):
-    subject = ["-subj", "/CN=localhost", "-addext", "subjectAltName=DNS:localhost"]
-    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", folder / "tls-key.pem"]
-    made = [need("openssl"), "req", "-x509", "-days", "2", *key, "-out", folder / "tls.pem", *subject]
-    subprocess.run(made, check=True, capture_output=True)
-    for name in ("acme", "tls", "run"):
-        (folder / name).mkdir()
-    (folder / "tls" / "own.pem").write_text((folder / "tls.pem").read_text() + (folder / "tls-key.pem").read_text())
-
-
-def write_configuration(folder, port, public, scaler, **settings):
-    """The proxy's own configuration, at other ports and with files of this folder."""
-    ports = {"skylens_https_port": port, "skylens_public_port": public, "skylens_internal_port": public}
-    ports["skylens_scaler_metrics_port"] = scaler
-    render(folder, "proxy", {"haproxy.cfg": ("haproxy.cfg.j2", None)}, **ports, **settings)
-    path = folder / "haproxy.cfg"
-    text = path.read_text().replace("/etc/haproxy/", f"{folder}/").replace("/run/haproxy/", f"{folder}/run/")
-    path.write_text(text)
-    return path
-
-
-@contextlib.contextmanager
-def running(folder, path, **environ):
-    """Its process, which a signal of SIGUSR2 makes read its configuration anew."""
-    command = [need("haproxy"), "-Ws", "-f", path, "-p", folder / "pid"]
-    with (folder / "haproxy.log").open("ab") as log:
-        process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], **environ}, stdout=log, stderr=log)
-    try:
-        yield process
-    finally:
-        process.terminate()
-        process.wait(PATIENCE)
 
 
 @pytest.fixture(scope="module")
@@ -120,8 +32,8 @@ def proxied(tmp_path_factory):
     write_certificate(folder)
     with ServiceManager(folder) as manager:
         made, public = Proxied(folder, manager), manager.listen("public")
-        few = {"skylens_metrics_networks": ["127.0.0.2/32"], "skylens_address_connections": MOST}
-        path = write_configuration(folder, made.port, public, public, **few)
+        made.public = public
+        path = write_configuration(folder, made.port, public, public, skylens_metrics_networks=["127.0.0.2/32"])
         text = re.sub(r"(http-request|http-keep-alive) \d+s", r"\1 1s", path.read_text())
         path.write_text(re.sub(r"timeout client \d+s", "timeout client 200ms", text))  # less than /slow takes
         made.start_backend()
@@ -215,23 +127,32 @@ def test_who_is_refused_and_sends_no_body_is_told_and_holds_no_connection(proxie
     assert {(text[:13].decode(), over) for text, over in said} == {(f"HTTP/1.1 {status} ", True)}
 
 
-def test_who_is_refused_while_sending_is_told(proxied):
-    headers = {"Authorization": "Bearer wrong"}
-    with contextlib.closing(
-        HTTPSConnection("localhost", proxied.port, timeout=PATIENCE, context=proxied.tls)
-    ) as connection:
-        connection.request("POST", "/v1/images", b"x" * 900_000, headers)
-        assert connection.getresponse().status == 401
+@pytest.mark.parametrize(("token", "size", "status"), [("wrong", 900_000, 401), ("right", 20_000_000, 413)])
+def test_who_is_refused_while_sending_is_told(proxied, token, size, status):
+    for _ in range(20):
+        with contextlib.closing(
+            HTTPSConnection("localhost", proxied.port, timeout=PATIENCE, context=proxied.tls)
+        ) as connection:
+            connection.request("POST", "/v1/images", b"x" * size, {"Authorization": f"Bearer {token}"})
+            assert connection.getresponse().status == status
 
 
-def test_no_address_keeps_the_others_out(proxied):
-    with contextlib.ExitStack() as links:
-        crowd = [links.enter_context(socket.create_connection(("127.0.0.1", proxied.port))) for _ in range(MOST + 20)]
-        until(lambda: sum(closed(one) for one in crowd) >= 20)
-        assert proxied.ask("/v1/images", source="127.0.0.4")[0] == 200
+def test_no_address_keeps_the_others_out(tmp_path, proxied):
+    write_certificate(tmp_path)
+    patient = Proxied(tmp_path, proxied.manager)
+    few = {"skylens_address_connections": MOST}
+    path = write_configuration(tmp_path, patient.port, proxied.public, proxied.public, **few)
+    proxied.manager.forget()
+    with running(tmp_path, path, **proxied.manager.environ), contextlib.ExitStack() as links:
+        proxied.manager.wait_for("READY=1")
+        address = ("127.0.0.1", patient.port)
+        crowd = [links.enter_context(socket.create_connection(address)) for _ in range(MOST + 20)]
+        until(lambda: sum(closed(one) for one in crowd) == 20)
+        assert patient.ask("/v1/images", source="127.0.0.4")[0] == 200
         with pytest.raises(OSError, match=r"(?i)reset|eof"):
-            proxied.ask("/v1/images")
-    until(lambda: answers(proxied))
+            patient.ask("/v1/images")
+        links.close()
+        until(lambda: answers(patient))
 
 
 def answers(proxied):
@@ -263,10 +184,10 @@ def test_who_does_not_shake_hands_holds_no_connection(proxied):
         assert connection.recv(1) == b""
 
 
-@pytest.mark.parametrize("sent", [b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", b"GET /a b HTTP/1.1\r\n\r\n", b"\x16\x03\x01\r\n\r\n"])
+@pytest.mark.parametrize("sent", [b"PRI * HTTP/2.0\r\n\r\nSM", b"GET /a b HTTP/1.1", b"\x16\x03\x01"])
 def test_what_is_no_http_1_1_is_refused(proxied, sent):
     with proxied.connect("http/1.1") as connection:
-        connection.sendall(sent)
+        connection.sendall(sent + b"\r\n\r\n")
         said, over = whole(connection)
     assert (said[:13], over) == (b"HTTP/1.1 400 ", True)
 
@@ -321,16 +242,22 @@ def test_the_web_tier_gets_no_more_connections_than_it_keeps_and_an_address_at_m
 def test_behind_a_balancer_the_bound_is_the_balancers(tmp_path):
     write_certificate(tmp_path)
     assert "conn_cur" not in write_configuration(tmp_path, 443, 8080, 8082, skylens_balancer="haproxy").read_text()
-    nodes = [{"add_host": {"name": f"web-{number}", "ansible_host": f"10.0.0.{number}", "groups": "web"}} for number in (1, 2)]
+    hosts = [{"name": f"web-{number}", "ansible_host": f"10.0.0.{number}", "groups": "web"} for number in (1, 2)]
     template = {"template": {"src": str(ROLES / "balancer/templates/haproxy.cfg.j2"), "dest": str(tmp_path / "b.cfg")}}
     files = [str(ROLES / "balancer/vars/main.yml"), *sorted(map(str, (PLAYBOOKS / "group_vars/all").glob("*.yml")))]
-    play = {"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": [*nodes, template]}
+    play = {
+        "hosts": "localhost",
+        "gather_facts": False,
+        "vars_files": files,
+        "tasks": [*({"add_host": host} for host in hosts), template],
+    }
     (tmp_path / "balancer.json").write_text(json.dumps([play]))
     defaults = yaml.safe_load((ROLES / "skylens" / "defaults" / "main.yml").read_text())
     done = run(tmp_path / "balancer.json", defaults, {}, folder=tmp_path)
     assert done.rc == 0, done.output
-    assert re.findall(r"sc0_conn_cur gt (\d+)", (tmp_path / "b.cfg").read_text()) == ["2048"]
-    assert re.findall(r"^ +server (\S+ \S+)", (tmp_path / "b.cfg").read_text(), re.MULTILINE) == ["web-1 10.0.0.1:443", "web-2 10.0.0.2:443"]
+    text = (tmp_path / "b.cfg").read_text()
+    assert re.findall(r"sc0_conn_cur gt (\d+)", text) == ["2048"]
+    assert re.findall(r"^ +server \S+ (\S+)", text, re.MULTILINE) == ["10.0.0.1:443", "10.0.0.2:443"]
     subprocess.run([need("haproxy"), "-c", "-f", tmp_path / "b.cfg"], check=True)
 
 
