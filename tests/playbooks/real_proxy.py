@@ -28,9 +28,10 @@ class Proxied:
         self.folder, self.manager = folder, manager
         self.port, self.public, self.backend = free_port(), None, None
 
-    def start_backend(self):
+    def start_backend(self, **options):
         self.manager.forget()
-        self.backend = self.manager.start([sys.executable, BACKEND], {"PATH": os.environ["PATH"], "PYTHONPATH": "."})
+        environ = {"PATH": os.environ["PATH"], "PYTHONPATH": str(BACKEND.parents[2])}
+        self.backend = self.manager.start([sys.executable, BACKEND], environ, **options)
         self.manager.wait_for("READY=1")
 
     def reload(self):

@@ -1,0 +1,113 @@
+"""What a connection costs the proxy's memory, by what its client does; Caddy's beside it, where that is installed.
+
+Prints the KB of each, medians of fresh processes, and their ratio.
+"""
+
+import contextlib
+import os
+import resource
+import shutil
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import psutil
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "playbooks"))
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "skylens"))
+from real_proxy import Proxied, running, write_certificate, write_configuration
+from service_manager import ServiceManager
+
+CLIENTS, ROUNDS, SETTLED = 1000, 3, 2.0
+KINDS = {
+    "idle": b"",
+    "8 KiB of headers that do not end": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: " + 8192 * b"a",
+    "tiny headers that do not end": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + 90 * b"a:b\r\n",
+    "an upload that stalls": b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n"
+    + 50000 * b"x",
+}
+CADDYFILE = """\
+{{
+	admin off
+	auto_https off
+	servers {{
+		protocols h1
+	}}
+}}
+:{port} {{
+	tls {folder}/tls.pem {folder}/tls-key.pem
+	reverse_proxy 127.0.0.1:{public}
+}}
+"""
+
+
+def resident(process: subprocess.Popen[bytes]) -> int:
+    """Bytes of the process and its children."""
+    own = psutil.Process(process.pid)
+    return sum(one.memory_info().rss for one in [own, *own.children()])
+
+
+@contextlib.contextmanager
+def caddy(folder: Path, port: int, public: int) -> Iterator[subprocess.Popen[bytes]]:
+    """Caddy before the same web tier, with nothing but what it needs."""
+    (folder / "Caddyfile").write_text(CADDYFILE.format(port=port, folder=folder, public=public))
+    command = ["caddy", "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"]
+    environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
+    process = subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL)
+    try:
+        time.sleep(SETTLED)
+        yield process
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def cost(proxied: Proxied, process: subprocess.Popen[bytes], sent: bytes) -> float:
+    """KB that each of many clients takes that send this and then nothing."""
+    with contextlib.ExitStack() as links:
+        links.enter_context(proxied.connect("http/1.1"))
+        before = resident(process)
+        crowd = [links.enter_context(proxied.connect("http/1.1")) for _ in range(CLIENTS)]
+        for one in crowd:
+            one.sendall(sent)
+        time.sleep(SETTLED)
+        return (resident(process) - before) / CLIENTS / 1000
+
+
+def main() -> None:
+    """Measure and print."""
+    resource.setrlimit(resource.RLIMIT_NOFILE, (4 * CLIENTS, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
+    names = ["HAProxy", *(["Caddy"] if shutil.which("caddy") else [])]
+    found: dict[tuple[str, str], list[float]] = {(kind, name): [] for kind in KINDS for name in names}
+    with tempfile.TemporaryDirectory() as made, ServiceManager(Path(made)) as manager:
+        folder = Path(made)
+        write_certificate(folder)
+        proxied = Proxied(folder, manager)
+        public = manager.listen("public")
+        path = write_configuration(
+            folder, proxied.port, public, public, skylens_web_settings={"max_waits": 2 * CLIENTS}
+        )
+        proxied.start_backend(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        for number, (kind, sent) in enumerate(ROUNDS * list(KINDS.items())):
+            print(f"\r{number + 1} of {ROUNDS * len(KINDS)}", end="", file=sys.stderr, flush=True)
+            manager.forget()
+            with running(folder, path, **manager.environ) as process:
+                manager.wait_for("READY=1")
+                found[kind, "HAProxy"].append(cost(proxied, process, sent))
+            if "Caddy" in names:
+                with caddy(folder, proxied.port, public) as process:
+                    found[kind, "Caddy"].append(cost(proxied, process, sent))
+        proxied.stop_backend()
+    print(f"\rKB of memory for a connection, medians of {ROUNDS} rounds with {CLIENTS} each\n")
+    for kind in KINDS:
+        values = {name: statistics.median(found[kind, name]) for name in names}
+        ratio = f"{values['Caddy'] / values['HAProxy']:.1f} times as much" if "Caddy" in values else ""
+        print(f"{kind:34}", *(f"{name} {value:6.1f}  " for name, value in values.items()), ratio)
+
+
+if __name__ == "__main__":
+    main()
