@@ -22,13 +22,14 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "skylens"))
 from real_proxy import Proxied, running, write_certificate, write_configuration
 from service_manager import ServiceManager
 
-CLIENTS, ROUNDS, SETTLED = 1000, 3, 2.0
+CLIENTS, ROUNDS, SETTLED, WINDOW = 1000, 3, 3.0, 4096
+HOST = b" HTTP/1.1\r\nHost: localhost\r\n"
 KINDS = {
     "idle": b"",
-    "8 KiB of headers that do not end": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + b"X: " + 8192 * b"a",
-    "tiny headers that do not end": b"GET / HTTP/1.1\r\nHost: localhost\r\n" + 90 * b"a:b\r\n",
-    "an upload that stalls": b"POST /v1/images HTTP/1.1\r\nHost: localhost\r\nContent-Length: 900000\r\n\r\n"
-    + 50000 * b"x",
+    "8 KiB of headers that do not end": b"GET /" + HOST + b"X: " + 8192 * b"a",
+    "tiny headers that do not end": b"GET /" + HOST + 90 * b"a:b\r\n",
+    "an upload that stalls": b"POST /v1/images" + HOST + b"Content-Length: 900000\r\n\r\n" + 50000 * b"x",
+    "answers that nobody takes": 40 * (b"GET /page" + HOST + b"\r\n"),
 }
 CADDYFILE = """\
 {{
@@ -71,7 +72,7 @@ def cost(proxied: Proxied, process: subprocess.Popen[bytes], sent: bytes) -> flo
     with contextlib.ExitStack() as links:
         links.enter_context(proxied.connect("http/1.1"))
         before = resident(process)
-        crowd = [links.enter_context(proxied.connect("http/1.1")) for _ in range(CLIENTS)]
+        crowd = [links.enter_context(proxied.connect("http/1.1", window=WINDOW)) for _ in range(CLIENTS)]
         for one in crowd:
             one.sendall(sent)
         time.sleep(SETTLED)
@@ -89,7 +90,13 @@ def main() -> None:
         proxied = Proxied(folder, manager)
         public = manager.listen("public")
         path = write_configuration(
-            folder, proxied.port, public, public, skylens_web_settings={"max_waits": 2 * CLIENTS}
+            folder,
+            proxied.port,
+            public,
+            public,
+            skylens_web_settings={"max_waits": 2 * CLIENTS},
+            web_host_found={"stdout_lines": ["memory 16000000"]},
+            skylens_address_connections=2 * CLIENTS,
         )
         proxied.start_backend(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for number, (kind, sent) in enumerate(ROUNDS * list(KINDS.items())):

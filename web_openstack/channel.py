@@ -109,9 +109,13 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         """A request's wait is over, or it is answered; called by any thread."""
         self.server.tell(self)
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether its request waits for the gate or for room."""
+        return self.request is not None and bool(self.request.waiting)
+
     def readable(self) -> bool:
-        waiting = self.request is not None and self.request.waiting
-        return not waiting and not self._behind and bool(super().readable())
+        return not self.is_waiting and not self._behind and bool(super().readable())
 
     def go_on(self) -> None:
         """Take up the request that had to wait, or what came behind one that is answered.
@@ -131,7 +135,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def received(self, data: bytes) -> bool:
         if self.refusing:
-            self.will_close = self.will_close or time.monotonic() > self._ebbed
+            self.will_close = self.will_close or self.is_ebbed()
             return True
         with self.requests_lock:
             if not data or self._is_closing():
@@ -189,7 +193,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
         self._flush_exception(self._flush_some)
         if self.will_close:
             self.handle_close()
-        elif not self.total_outbufs_len:
+        elif self.connected and not self.total_outbufs_len:
             self.close_when_flushed, self._ebbed = False, time.monotonic() + EBB
             with suppress(OSError):  # the client has gone
                 self.socket.shutdown(socket.SHUT_WR)
@@ -233,6 +237,10 @@ class Channel(HTTPChannel):  # type: ignore[misc]
             self.request.expect_continue = False
         else:
             super().send_continue()
+
+    def is_ebbed(self) -> bool:
+        """Whether a refused body had its time to ebb away."""
+        return time.monotonic() > self._ebbed
 
     def is_too_slow(self, now: float) -> bool:
         """Whether its request comes in, or its answer is taken, too slowly. Called every few seconds."""

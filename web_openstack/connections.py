@@ -46,9 +46,13 @@ class Connections(dict[int, Any]):
             self._look(self._touched.popleft())
         for fd, events in self._epoll.poll(timeout):
             channel = self.get(fd)
-            if channel is not None:
+            if channel is None:
+                continue
+            if events & select.EPOLLRDHUP:
+                channel.handle_close()
+            else:
                 wasyncore.readwrite(channel, events)
-                self._touched.append(fd)
+            self._touched.append(fd)
 
     def _look(self, fd: int) -> None:
         """Tell epoll. Once more if meanwhile another thread changed its mind, for that one saw what was told before."""
@@ -76,6 +80,10 @@ class Connections(dict[int, Any]):
 
 
 def wanted(channel: Any) -> int:
-    """What a channel waits for, as epoll's flags. Not for urgent data: nobody reads it, so its news would never end."""
+    """What a channel waits for, as epoll's flags. Not for urgent data: nobody reads it, so its news would never end.
+
+    While its request waits for something else, nothing is read; whether its client leaves is asked for all the same.
+    """
+    leaves = select.EPOLLRDHUP if getattr(channel, "is_waiting", False) else 0
     reads = select.EPOLLIN if channel.readable() else 0
-    return reads | (select.EPOLLOUT if channel.writable() and not channel.accepting else 0)
+    return leaves | reads | (select.EPOLLOUT if channel.writable() and not channel.accepting else 0)

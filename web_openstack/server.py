@@ -108,7 +108,11 @@ class Server(TcpWSGIServer):  # type: ignore[misc]
                 room.end_waits()
         for channel in list(self.active_channels.values()):
             idle = not channel.requests and channel.last_activity < now - self.adj.channel_timeout
-            if channel.will_close or ((idle or channel.is_too_slow(now)) and not channel.give_up()):
+            if (
+                channel.will_close
+                or channel.is_ebbed()
+                or ((idle or channel.is_too_slow(now)) and not channel.give_up())
+            ):
                 channel.handle_close()
 
     def pull_trigger(self) -> None:

@@ -47,11 +47,18 @@ class Proxied:
     def tls(self):
         return ssl.create_default_context(cafile=self.folder / "tls.pem")
 
-    def connect(self, *protocols):
-        """A connection on which nothing was said yet, after a handshake that offered these protocols."""
+    def connect(self, *protocols, window=0):
+        """A connection on which nothing was said yet, after a handshake that offered these protocols.
+
+        ``window``: bytes that it takes before somebody reads, if not as many as usual.
+        """
         tls = self.tls
         tls.set_alpn_protocols(protocols)
-        raw = socket.create_connection(("127.0.0.1", self.port), timeout=PATIENCE)
+        raw = socket.socket()
+        raw.settimeout(PATIENCE)
+        if window:
+            raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, window)
+        raw.connect(("127.0.0.1", self.port))
         return tls.wrap_socket(raw, server_hostname="localhost")
 
     def ask(self, path, method="GET", body=None, source="127.0.0.1"):

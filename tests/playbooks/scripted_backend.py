@@ -2,7 +2,7 @@
 
 It serves the inherited socket ``public``; the path /slow waits half a second before it answers, and /left until its
 client has left, or for a minute; /came waits for such a client, /seen says whether it left. /bits goes on once /go-on
-was asked for. Who shows the token "wrong" is refused before its body is received.
+was asked for; /page answers with 50 KB. Who shows the token "wrong" is refused before its body is received.
 """
 
 import json
@@ -45,6 +45,7 @@ def app(environ, start_response):
         "bytes": len(body),
         "scheme": environ["wsgi.url_scheme"],
         "client": environ["REMOTE_ADDR"],
+        **({"page": "x" * 50_000} if environ["PATH_INFO"] == "/page" else {}),
         **({"left": LEFT.is_set()} if environ["PATH_INFO"] == "/seen" else {}),
     }
     start_response(status, [("Content-Type", "application/json")])

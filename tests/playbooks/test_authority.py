@@ -16,6 +16,7 @@ from service_manager import ServiceManager
 
 NAME = "sky.example"
 HOOK = ROLES / "proxy" / "files" / "skylens-certificate"
+NODE = ROLES / "web_host" / "files" / "skylens-node"
 
 
 class Authority:
@@ -66,11 +67,15 @@ class Door:
         render(folder, "proxy", {"words": (str(folder / "words.j2"), None)}, **settings)
         self.words = json.loads((folder / "words").read_text())
         (folder / "bin").mkdir()
-        for name, does in (("systemctl", f"kill -USR2 $(cat {folder}/pid)"), ("chgrp", "exit 0")):
+        reload = f'case "$*" in reload*|restart*) [ ! -e {folder}/refuses ] && kill -USR2 $(cat {folder}/pid) ;; esac'
+        for name, does in (("systemctl", reload), ("chgrp", "exit 0")):
             (folder / "bin" / name).write_text(f"#!/bin/sh\n{does}\n")
             (folder / "bin" / name).chmod(0o755)
-        (folder / "etc").mkdir()
-        (folder / "etc" / "haproxy").symlink_to(folder)
+        for part in ("etc/systemd/system/haproxy.service.d", "usr/local/sbin"):
+            (folder / part).mkdir(parents=True)
+        (folder / "etc/haproxy").symlink_to(folder)
+        (folder / "etc/systemd/system/haproxy.service.d/skylens.conf").write_text("")
+        (folder / "usr/local/sbin/skylens-node").symlink_to(NODE)
 
     @property
     def environ(self):
@@ -88,10 +93,12 @@ class Door:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def bring(self):
+    def bring(self, rc=0):
         """What the play does after certbot, in case that it was cut off in between."""
         lineage = {"RENEWED_LINEAGE": str(self.folder / "config" / "live" / "skylens")}
-        return subprocess.check_output(["sh", HOOK], env=self.environ | lineage, text=True)
+        done = subprocess.run(["sh", HOOK], env=self.environ | lineage, stdout=subprocess.PIPE, text=True, check=False)
+        assert done.returncode == rc
+        return done.stdout
 
     def certificate(self, authority):
         """What is shown to a client that believes in this authority alone; None where it does not believe it."""
@@ -129,9 +136,15 @@ def test_a_certificate_is_asked_for_brought_to_the_proxy_and_renewed(door):
         assert door.bring() == ""
         door.certbot(authority, "renew", "--force-renewal", "--no-random-sleep-on-renew")
         until(lambda: door.certificate(authority) not in {None, first})
-        (door.folder / "acme" / "endpoint.pem").unlink()  # a play that was cut off
-        assert door.bring() == "changed: certificate\n"
-        until(lambda: door.certificate(authority) not in {None, first})
+        shown = door.folder / "acme" / "endpoint.pem"
+        good = shown.read_bytes()
+        (door.folder / "var/lib/skylens/applied/proxy").unlink()  # it was cut off before the proxy had read it
+        assert door.bring() == "changed: proxy\n"
+        assert shown.read_bytes() == good
+        shown.write_bytes(b"the one before")
+        (door.folder / "refuses").touch()
+        door.bring(rc=1)
+        assert shown.read_bytes() == b"the one before"
 
 
 def test_without_tls_everybody_is_sent_to_the_endpoint_by_its_name(door):

@@ -232,3 +232,50 @@ def test_every_credential_that_a_unit_loads_restarts_it_when_it_changes(node, ti
     for name in mine:
         node.write(f"etc/skylens/{name}", "changed")
         assert node.run("apply", tier)[1] == [f"restart skylens-{tier}.service"], name
+
+
+HOOK = """\
+#!/bin/sh
+cat "$RENEWED_LINEAGE/fullchain.pem" > "$SKYLENS_NODE_ROOT/etc/haproxy/acme/endpoint.pem"
+systemctl reload haproxy.service
+"""
+ACME = "etc/haproxy/acme/endpoint.pem"
+
+
+def test_a_node_goes_back_to_no_authority(node):
+    node.deploy("r1")
+    node.write(ACME, "brought by a play that failed later")
+    node.write("usr/local/sbin/skylens-certificate", HOOK)
+    node.run("restore")
+    assert not (node.root / ACME).exists()
+    assert not (node.root / "usr/local/sbin/skylens-certificate").exists()
+
+
+def test_a_node_goes_back_to_its_authority_and_the_newest_certificate(node):
+    node.write(ACME, "old")
+    node.write("usr/local/sbin/skylens-certificate", HOOK)
+    (node.root / "usr/local/sbin/skylens-certificate").chmod(0o755)
+    node.write("etc/letsencrypt/live/skylens/fullchain.pem", "newest")
+    node.write("etc/letsencrypt/renewal/skylens.conf", "renewal")
+    node.deploy("r1")
+    for name in (ACME, "usr/local/sbin/skylens-certificate", "etc/letsencrypt/renewal/skylens.conf"):
+        (node.root / name).unlink()
+    assert "reload haproxy.service" in node.run("restore")[1]
+    assert (node.root / ACME).read_text() == "newest"
+    assert (node.root / "etc/letsencrypt/renewal/skylens.conf").read_text() == "renewal"
+
+
+def test_a_node_of_before_haproxy_goes_back_to_caddy(node):
+    configuration = node.root / "etc/haproxy/haproxy.cfg"
+    text = configuration.read_text()
+    configuration.unlink()
+    node.write("etc/caddy/Caddyfile", "")
+    node.deploy("r1")
+    node.write("etc/haproxy/haproxy.cfg", text)
+    node.run("apply", "proxy")
+    node.run("restore")
+    told = (node.standin / "log").read_text().splitlines()
+    assert [line for line in told if "able" in line][-2:] == [
+        "--quiet disable --now haproxy.service",
+        "--quiet enable --now caddy.service",
+    ]

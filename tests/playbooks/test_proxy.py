@@ -12,7 +12,7 @@ from http.client import HTTPSConnection
 
 import pytest
 import yaml
-from playbook import PLAYBOOKS, run
+from playbook import run
 from port_suite import until
 from real_proxy import PATIENCE, Proxied, free_port, running, write_certificate, write_configuration
 from rendered import ROLES, need
@@ -105,26 +105,41 @@ def whole(connection):
     return said, False
 
 
-@pytest.mark.parametrize("length", ["Content-Length: 200000", "Transfer-Encoding: chunked"])
-@pytest.mark.parametrize(
-    ("line", "status"),
-    [
-        ("POST /v1/images", 401),
-        ("POST /internal/demand", 401),
-        ("POST /metrics", 401),
-        ("OPTIONS *", 401),
-        ("PUT /v1/images", 401),
-    ],
-)
-def test_who_is_refused_and_sends_no_body_is_told_and_holds_no_connection(proxied, line, status, length):
-    head = f"{line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n{length}\r\n\r\n"
-    with contextlib.ExitStack() as links, ThreadPoolExecutor(12) as pool:
-        crowd = [links.enter_context(proxied.connect("http/1.1")) for _ in range(12)]
-        for connection in crowd:
-            connection.settimeout(15)
+@pytest.fixture(scope="module")
+def patient(tmp_path_factory, proxied):
+    """Another proxy before the same web tier, with the deadlines as they are."""
+    folder = tmp_path_factory.mktemp("patient")
+    write_certificate(folder)
+    made = Proxied(folder, proxied.manager)
+    path = write_configuration(folder, made.port, proxied.public, proxied.public, skylens_address_connections=MOST)
+    proxied.manager.forget()
+    with running(folder, path, **proxied.manager.environ):
+        proxied.manager.wait_for("READY=1")
+        yield made
+
+
+def test_who_is_refused_and_sends_no_body_is_told_and_holds_no_connection_for_long(patient):
+    lines = (
+        "POST /v1/images",
+        "PUT /v1/images",
+        "POST /internal/demand",
+        "POST /metrics",
+        "OPTIONS *",
+        "GET /v1/images",
+    )
+    lengths = ("Content-Length: 200000", "Transfer-Encoding: chunked", "Content-Length: 9\r\nExpect: 100-continue")
+    heads = [
+        f"{line} HTTP/1.1\r\nHost: localhost\r\nAuthorization: Bearer wrong\r\n{length}\r\n\r\n"
+        for line in lines
+        for length in lengths
+    ]
+    with contextlib.ExitStack() as links, ThreadPoolExecutor(len(heads)) as pool:
+        crowd = [links.enter_context(patient.connect("http/1.1")) for _ in heads]
+        for connection, head in zip(crowd, heads, strict=True):
+            connection.settimeout(PATIENCE)
             connection.sendall(head.encode())
-        said = list(pool.map(whole, crowd))
-    assert {(text[:13].decode(), over) for text, over in said} == {(f"HTTP/1.1 {status} ", True)}
+        said = dict(zip(heads, pool.map(whole, crowd), strict=True))
+    assert all(text[:11] == b"HTTP/1.1 40" and over for text, over in said.values()), said
 
 
 @pytest.mark.parametrize(("token", "size", "status"), [("wrong", 900_000, 401), ("right", 20_000_000, 413)])
@@ -137,22 +152,15 @@ def test_who_is_refused_while_sending_is_told(proxied, token, size, status):
             assert connection.getresponse().status == status
 
 
-def test_no_address_keeps_the_others_out(tmp_path, proxied):
-    write_certificate(tmp_path)
-    patient = Proxied(tmp_path, proxied.manager)
-    few = {"skylens_address_connections": MOST}
-    path = write_configuration(tmp_path, patient.port, proxied.public, proxied.public, **few)
-    proxied.manager.forget()
-    with running(tmp_path, path, **proxied.manager.environ), contextlib.ExitStack() as links:
-        proxied.manager.wait_for("READY=1")
-        address = ("127.0.0.1", patient.port)
+def test_no_address_keeps_the_others_out(patient):
+    address = ("127.0.0.1", patient.port)
+    with contextlib.ExitStack() as links:
         crowd = [links.enter_context(socket.create_connection(address)) for _ in range(MOST + 20)]
         until(lambda: sum(closed(one) for one in crowd) == 20)
         assert patient.ask("/v1/images", source="127.0.0.4")[0] == 200
         with pytest.raises(OSError, match=r"(?i)reset|eof"):
             patient.ask("/v1/images")
-        links.close()
-        until(lambda: answers(patient))
+    until(lambda: answers(patient))
 
 
 def answers(proxied):
@@ -227,37 +235,37 @@ def test_what_is_answered_bit_by_bit_arrives_so(proxied):
             said += connection.recv(65536)
 
 
-@pytest.mark.parametrize("waits", [None, 1, 8192])
-def test_the_web_tier_gets_no_more_connections_than_it_keeps_and_an_address_at_most_half(tmp_path, waits):
-    settings = {} if waits is None else {"max_waits": waits}
+@pytest.mark.parametrize(("waits", "memory"), [(None, None), (None, 970), (None, 16_000), (1, 970), (8192, 16_000)])
+def test_it_keeps_what_web_tier_and_memory_bear_and_an_address_a_fifth(tmp_path, waits, memory):
+    given = {} if waits is None else {"skylens_web_settings": {"max_waits": waits}}
+    lines = [f"memory {memory * 1000}"] if memory else []
     write_certificate(tmp_path)
-    text = write_configuration(tmp_path, 443, 8080, 8082, skylens_web_settings=settings).read_text()
+    given["web_host_found"] = {"stdout_lines": lines}
+    text = write_configuration(tmp_path, 443, 8080, 8082, **given).read_text()
     served = connections(WebSettings.model_fields["max_waits"].default if waits is None else waits)
     assert int(re.findall(r"server web .* maxconn (\d+)", text)[0]) == served
-    (most,) = map(int, re.findall(r"sc0_conn_cur gt (\d+)", text))
-    assert (waits or 1024) <= most <= served / 2
-    assert most < int(re.findall(r"frontend endpoint\n +maxconn (\d+)", text)[0]) / 4
+    (kept,) = map(int, re.findall(r"frontend endpoint\n +maxconn (\d+)", text))
+    assert kept == min(served, (memory or 1000) * 1000 // 800)
+    assert list(map(int, re.findall(r"sc0_conn_cur gt (\d+)", text))) == [kept // 5]
 
 
-def test_behind_a_balancer_the_bound_is_the_balancers(tmp_path):
+@pytest.mark.parametrize(("nodes", "most", "each"), [(2, 4496, 899), (10, 20000, 4000)])
+def test_behind_a_balancer_the_bound_is_the_balancers(tmp_path, nodes, most, each):
     write_certificate(tmp_path)
     assert "conn_cur" not in write_configuration(tmp_path, 443, 8080, 8082, skylens_balancer="haproxy").read_text()
-    hosts = [{"name": f"web-{number}", "ansible_host": f"10.0.0.{number}", "groups": "web"} for number in (1, 2)]
+    found = {"web_host_found": {"stdout_lines": ["memory 4000000"]}}
+    hosts = [{"name": f"web-{n}", "ansible_host": f"10.0.0.{n}", "groups": "web", **found} for n in range(nodes)]
     template = {"template": {"src": str(ROLES / "balancer/templates/haproxy.cfg.j2"), "dest": str(tmp_path / "b.cfg")}}
-    files = [str(ROLES / "balancer/vars/main.yml"), *sorted(map(str, (PLAYBOOKS / "group_vars/all").glob("*.yml")))]
-    play = {
-        "hosts": "localhost",
-        "gather_facts": False,
-        "vars_files": files,
-        "tasks": [*({"add_host": host} for host in hosts), template],
-    }
+    tasks = [*({"add_host": host} for host in hosts), template]
+    files = [str(ROLES / "balancer/vars/main.yml")]
+    play = {"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": tasks}
     (tmp_path / "balancer.json").write_text(json.dumps([play]))
     defaults = yaml.safe_load((ROLES / "skylens" / "defaults" / "main.yml").read_text())
     done = run(tmp_path / "balancer.json", defaults, {}, folder=tmp_path)
     assert done.rc == 0, done.output
     text = (tmp_path / "b.cfg").read_text()
-    assert re.findall(r"sc0_conn_cur gt (\d+)", text) == ["2048"]
-    assert re.findall(r"^ +server \S+ (\S+)", text, re.MULTILINE) == ["10.0.0.1:443", "10.0.0.2:443"]
+    assert re.findall(r"(?:sc0_conn_cur gt| maxconn) (\d+)", text) == [str(most), str(each)]
+    assert re.findall(r"^ +server \S+ (\S+)", text, re.MULTILINE) == [f"10.0.0.{n}:443" for n in range(nodes)]
     subprocess.run([need("haproxy"), "-c", "-f", tmp_path / "b.cfg"], check=True)
 
 

@@ -130,6 +130,7 @@ TABLE = [
     wrong("is missing & acme", hostname="", tls="acme", acme_email="a@example.org"),
     wrong("is missing & acme", acme_email="", tls="acme", hostname="skylens.example.org"),
     wrong("any node", tls="acme", web_count=2, balancer="haproxy", hostname="a.b", acme_email="a@b.org"),
+    wrong("ends at no balancer", tls="acme", balancer="haproxy", hostname="a.b", acme_email="a@b.org"),
     wrong("lacks 0.0.0.0/0", client_networks=["10.0.0.0/8"], tls="acme", hostname="a.b", acme_email="a@b.org"),
     wrong("boot loader", web_image_initrd="", web_image_kernel="/bin/sh", web_image_file="/bin/sh"),
     # settings of the tiers

@@ -6,6 +6,7 @@ import io
 import json
 import threading
 
+import psutil
 import pytest
 from keyed import Keys, ask, header, serving, until
 from test_gate import opened, read_all
@@ -95,6 +96,20 @@ def full(web, port, keys):
     with sending(port, keys) as one, sending(port, keys) as two:
         until(lambda: web.deps.room.taken() == 2 * HALF)
         yield one, two
+
+
+def kept(port):
+    """How many connections the server keeps."""
+    return sum(one.laddr.port == port and bool(one.raddr) for one in psutil.Process().net_connections("tcp4"))
+
+
+def test_who_leaves_while_waiting_for_room_keeps_no_place(port, keys, full):
+    with sending(port, keys):
+        until(lambda: kept(port) == 3)
+        for _ in range(30):
+            with sending(port, keys, size=100_000):
+                pass
+        until(lambda: kept(port) == 3)
 
 
 def test_what_finds_no_room_is_not_read_until_there_is_some_and_is_then_taken_in(web, port, keys, full):

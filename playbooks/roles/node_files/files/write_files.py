@@ -59,7 +59,7 @@ def write(path: Path, content: bytes | None, mode: int, group: int, validate: li
         own(path, mode, group)
         return
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f"{path.name}.new")
+    new = path.with_name(f".{path.name}.new")
     new.unlink(missing_ok=True)
     new.touch(0o600)
     new.write_bytes(content)

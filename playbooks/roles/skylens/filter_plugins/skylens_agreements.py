@@ -192,6 +192,11 @@ def _tls(settings: Settings) -> Iterator[str]:
             yield f"{name} is missing, and skylens_tls is {kind}: set it"
     if kind == "acme" and settings["skylens_web_count"] > 1:
         yield "skylens_tls is acme, and skylens_web_count above 1: the authority could ask any node; use files"
+    if kind == "acme" and settings["skylens_balancer"] != "none":
+        yield (
+            f"skylens_tls is acme, and skylens_balancer {settings['skylens_balancer']}: the authority calls at port "
+            "80, which ends at no balancer; use files"
+        )
     if kind == "acme" and "0.0.0.0/0" not in settings["skylens_client_networks"]:
         yield "skylens_client_networks lacks 0.0.0.0/0, and skylens_tls is acme, whose authority calls from anywhere"
 

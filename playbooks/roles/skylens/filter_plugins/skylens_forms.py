@@ -24,6 +24,7 @@ RANGES = {
     "skylens_worker_disk": (8, 16384),
     "skylens_budget_monthly": (0, 10_000_000),
     "skylens_web_count": (1, 20),
+    "skylens_address_connections": (0, 100_000),
 }
 LABEL = r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
 HOST = rf"({LABEL}\.)*(?=[a-z0-9-]*[a-z]){LABEL}"  # the last label has a letter, or it would be an address
