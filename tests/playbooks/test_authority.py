@@ -142,6 +142,7 @@ def test_a_certificate_is_asked_for_brought_to_the_proxy_and_renewed(door):
         assert door.bring() == "changed: proxy\n"
         assert shown.read_bytes() == good
         shown.write_bytes(b"the one before")
+        (door.folder / "var/lib/skylens/applied/proxy").unlink()
         (door.folder / "refuses").touch()
         door.bring(rc=1)
         assert shown.read_bytes() == b"the one before"
