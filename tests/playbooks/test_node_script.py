@@ -5,7 +5,7 @@ import re
 import subprocess
 
 import pytest
-from rendered import ROLES
+from rendered import ROLES, need
 
 SCRIPT = ROLES / "web_host" / "files" / "skylens-node"
 SYSTEMCTL = """\
@@ -251,18 +251,25 @@ def test_a_node_goes_back_to_no_authority(node):
     assert not (node.root / "usr/local/sbin/skylens-certificate").exists()
 
 
-def test_a_node_goes_back_to_its_authority_and_the_newest_certificate(node):
-    node.write(ACME, "old")
+@pytest.mark.parametrize(("name", "shown"), [("old.example", "newest"), ("new.example", "the one before")])
+def test_a_node_goes_back_to_its_authority_and_the_newest_certificate_of_its_name(node, name, shown):
+    node.write("etc/haproxy/haproxy.cfg", "    http-request redirect prefix https://old.example code 308\n")
+    node.write(ACME, "the one before")
     node.write("usr/local/sbin/skylens-certificate", HOOK)
     (node.root / "usr/local/sbin/skylens-certificate").chmod(0o755)
-    node.write("etc/letsencrypt/live/skylens/fullchain.pem", "newest")
-    node.write("etc/letsencrypt/renewal/skylens.conf", "renewal")
     node.deploy("r1")
-    for name in (ACME, "usr/local/sbin/skylens-certificate", "etc/letsencrypt/renewal/skylens.conf"):
-        (node.root / name).unlink()
+    node.write("etc/haproxy/haproxy.cfg", f"    http-request redirect prefix https://{name} code 308\n")
+    node.write(ACME, "brought by a play that failed later")
+    live = node.root / "etc/letsencrypt/live/skylens"
+    live.mkdir(parents=True)
+    key = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-keyout", live / "privkey.pem"]
+    names = ["-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}"]
+    made = [need("openssl"), "req", "-x509", *key, "-out", live / "fullchain.pem", *names]
+    subprocess.run(made, check=True, capture_output=True)
+    node.run("apply", "proxy")
     assert "reload haproxy.service" in node.run("restore")[1]
-    assert (node.root / ACME).read_text() == "newest"
-    assert (node.root / "etc/letsencrypt/renewal/skylens.conf").read_text() == "renewal"
+    brought = (live / "fullchain.pem").read_text()
+    assert (node.root / ACME).read_text() == {"newest": brought}.get(shown, shown)
 
 
 def test_a_node_of_before_haproxy_goes_back_to_caddy(node):

@@ -12,7 +12,7 @@ from http.client import HTTPSConnection
 
 import pytest
 import yaml
-from playbook import run
+from playbook import PLAYBOOKS, run
 from port_suite import until
 from real_proxy import PATIENCE, Proxied, free_port, running, write_certificate, write_configuration
 from rendered import ROLES, need
@@ -249,24 +249,67 @@ def test_it_keeps_what_web_tier_and_memory_bear_and_an_address_a_fifth(tmp_path,
     assert list(map(int, re.findall(r"sc0_conn_cur gt (\d+)", text))) == [kept // 5]
 
 
-@pytest.mark.parametrize(("nodes", "most", "each"), [(2, 4496, 899), (10, 20000, 4000)])
-def test_behind_a_balancer_the_bound_is_the_balancers(tmp_path, nodes, most, each):
-    write_certificate(tmp_path)
-    assert "conn_cur" not in write_configuration(tmp_path, 443, 8080, 8082, skylens_balancer="haproxy").read_text()
+def balancer_configuration(folder, nodes, **settings):
+    """Of the balancer before these nodes, by name and address."""
     found = {"web_host_found": {"stdout_lines": ["memory 4000000"]}}
-    hosts = [{"name": f"web-{n}", "ansible_host": f"10.0.0.{n}", "groups": "web", **found} for n in range(nodes)]
-    template = {"template": {"src": str(ROLES / "balancer/templates/haproxy.cfg.j2"), "dest": str(tmp_path / "b.cfg")}}
+    hosts = [{"name": name, "ansible_host": address, "groups": "web", **found} for name, address in nodes.items()]
+    template = {"template": {"src": str(ROLES / "balancer/templates/haproxy.cfg.j2"), "dest": str(folder / "b.cfg")}}
     tasks = [*({"add_host": host} for host in hosts), template]
     files = [str(ROLES / "balancer/vars/main.yml")]
     play = {"hosts": "localhost", "gather_facts": False, "vars_files": files, "tasks": tasks}
-    (tmp_path / "balancer.json").write_text(json.dumps([play]))
+    (folder / "balancer.json").write_text(json.dumps([play]))
     defaults = yaml.safe_load((ROLES / "skylens" / "defaults" / "main.yml").read_text())
-    done = run(tmp_path / "balancer.json", defaults, {}, folder=tmp_path)
+    done = run(folder / "balancer.json", defaults, {}, "-e", json.dumps(settings), folder=folder)
     assert done.rc == 0, done.output
-    text = (tmp_path / "b.cfg").read_text()
+    return folder / "b.cfg"
+
+
+@pytest.mark.parametrize(("nodes", "most", "each"), [(2, 4496, 899), (10, 20000, 4000)])
+def test_a_balancer_keeps_what_its_nodes_do_and_an_address_a_fifth(tmp_path, nodes, most, each):
+    (tmp_path / "group_vars").symlink_to(PLAYBOOKS / "group_vars")
+    addresses = {f"web-{number}": f"10.0.0.{number}" for number in range(nodes)}
+    path = balancer_configuration(tmp_path, addresses)
+    text = path.read_text()
     assert re.findall(r"(?:sc0_conn_cur gt| maxconn) (\d+)", text) == [str(most), str(each)]
-    assert re.findall(r"^ +server \S+ (\S+)", text, re.MULTILINE) == [f"10.0.0.{n}:443" for n in range(nodes)]
-    subprocess.run([need("haproxy"), "-c", "-f", tmp_path / "b.cfg"], check=True)
+    assert re.findall(r"^ +server \S+ (\S+)", text, re.MULTILINE) == [f"{one}:443" for one in addresses.values()]
+    subprocess.run([need("haproxy"), "-c", "-f", path], check=True)
+
+
+@pytest.fixture
+def balanced(tmp_path, proxied):
+    """A balancer, and behind it a proxy with its deadlines as they are, which keeps few connections of an address."""
+    write_certificate(tmp_path)
+    node, entry = Proxied(tmp_path, proxied.manager), Proxied(tmp_path, proxied.manager)
+    settings = {"skylens_balancer": "haproxy", "skylens_address_connections": MOST, "proxy_own_addresses": [SCRAPER]}
+    paths = [write_configuration(tmp_path, node.port, proxied.public, proxied.public, **settings)]
+    few = {"skylens_https_port": node.port, "skylens_address_connections": 2 * MOST}
+    paths.append(balancer_configuration(tmp_path, {"web-1": "127.0.0.1"}, **few))
+    text = re.sub(r" +(log /dev|user|group|daemon).*\n", "", paths[1].read_text())
+    paths[1].write_text(text.replace(f"bind :{node.port}", f"bind 127.0.0.1:{entry.port}"))
+    with contextlib.ExitStack() as started:
+        for path in paths:
+            proxied.manager.forget()
+            started.enter_context(running(tmp_path, path, **proxied.manager.environ))
+            proxied.manager.wait_for("READY=1")
+        until(lambda: answers(entry))
+        yield node, entry
+
+
+def test_behind_a_balancer_the_web_tier_knows_its_clients_and_no_address_keeps_the_others_out(balanced):
+    node, entry = balanced
+    assert json.loads(entry.ask("/v1/images", source="127.0.0.3")[2])["client"] == "127.0.0.3"
+    assert json.loads(node.ask("/v1/images", source=SCRAPER)[2])["client"] == SCRAPER  # who looks after the node
+    with contextlib.ExitStack() as links:
+        for _ in range(MOST + 10):
+            link = links.enter_context(socket.socket())
+            link.bind(("127.0.0.5", 0))
+            link.settimeout(PATIENCE)
+            link.connect(("127.0.0.1", entry.port))
+            with contextlib.suppress(OSError):  # of those that are too many
+                links.enter_context(entry.tls.wrap_socket(link, server_hostname="localhost")).sendall(b"GET")
+        assert entry.ask("/v1/images", source="127.0.0.4")[0] == 200
+        with pytest.raises(OSError, match=r"(?i)reset|eof|closed|disconnected"):
+            entry.ask("/v1/images", source="127.0.0.5")
 
 
 REFUSED = (

@@ -101,10 +101,10 @@ def _servers(settings: Settings) -> Iterator[str]:
             "whose security groups let the nodes reach each other: leave it out"
         )
     for network in settings["skylens_metrics_networks"]:
-        if settings["skylens_balancer"] != "none" and _overlap(network, settings["skylens_web_cidr"]):
+        if settings["skylens_balancer"] == "octavia" and _overlap(network, settings["skylens_web_cidr"]):
             yield (
                 f"skylens_metrics_networks: {network} has addresses of skylens_web_cidr, which is "
-                f"{settings['skylens_web_cidr']}, and behind skylens_balancer everybody comes from there: "
+                f"{settings['skylens_web_cidr']}, and behind Octavia everybody comes from there: "
                 "name networks outside it, or read 127.0.0.1 on each node"
             )
 
