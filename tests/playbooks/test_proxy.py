@@ -280,7 +280,7 @@ def balanced(tmp_path, proxied):
     """A balancer, and behind it a proxy with its deadlines as they are, which keeps few connections of an address."""
     write_certificate(tmp_path)
     node, entry = Proxied(tmp_path, proxied.manager), Proxied(tmp_path, proxied.manager)
-    settings = {"skylens_balancer": "haproxy", "skylens_address_connections": MOST, "proxy_own_addresses": [SCRAPER]}
+    settings = {"skylens_balancer": "haproxy", "skylens_address_connections": MOST, "proxy_balancers": "127.0.0.1"}
     paths = [write_configuration(tmp_path, node.port, proxied.public, proxied.public, **settings)]
     few = {"skylens_https_port": node.port, "skylens_address_connections": 2 * MOST}
     paths.append(balancer_configuration(tmp_path, {"web-1": "127.0.0.1"}, **few))
