@@ -112,7 +112,8 @@ class Channel(HTTPChannel):  # type: ignore[misc]
     @property
     def is_waiting(self) -> bool:
         """Whether its request waits for the gate or for room."""
-        return self.request is not None and bool(self.request.waiting)
+        request = self.request  # another thread may end it
+        return request is not None and bool(request.waiting)
 
     def readable(self) -> bool:
         return not self.is_waiting and not self._behind and bool(super().readable())

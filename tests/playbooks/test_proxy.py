@@ -247,6 +247,9 @@ def test_it_keeps_what_web_tier_and_memory_bear_and_an_address_a_fifth(tmp_path,
     (kept,) = map(int, re.findall(r"frontend endpoint\n +maxconn (\d+)", text))
     assert kept == min(served, (memory or 1000) * 1000 // 800)
     assert list(map(int, re.findall(r"sc0_conn_cur gt (\d+)", text))) == [kept // 5]
+    given["proxy_balancers"] = "10.0.0.9"
+    text = write_configuration(tmp_path, 443, 8080, 8082, **given).read_text()
+    assert list(map(int, re.findall(r"sc0_conn_cur gt (\d+)", text))) == 2 * [kept // 10]
 
 
 def balancer_configuration(folder, nodes, **settings):
@@ -264,8 +267,8 @@ def balancer_configuration(folder, nodes, **settings):
     return folder / "b.cfg"
 
 
-@pytest.mark.parametrize(("nodes", "most", "each"), [(2, 4496, 899), (10, 20000, 4000)])
-def test_a_balancer_keeps_what_its_nodes_do_and_an_address_a_fifth(tmp_path, nodes, most, each):
+@pytest.mark.parametrize(("nodes", "most", "each"), [(2, 4496, 449), (10, 20000, 2000)])
+def test_a_balancer_keeps_what_its_nodes_do_and_an_address_a_tenth(tmp_path, nodes, most, each):
     (tmp_path / "group_vars").symlink_to(PLAYBOOKS / "group_vars")
     addresses = {f"web-{number}": f"10.0.0.{number}" for number in range(nodes)}
     path = balancer_configuration(tmp_path, addresses)
