@@ -11,7 +11,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -19,10 +18,13 @@ import psutil
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "playbooks"))
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests" / "skylens"))
+from port_suite import until
 from real_proxy import Proxied, running, write_certificate, write_configuration
 from service_manager import ServiceManager
 
-CLIENTS, ROUNDS, SETTLED, WINDOW = 1000, 3, 3.0, 4096
+CLIENTS, ROUNDS, WINDOW = 1000, 3, 4096
+AT_REST = 3.0
+"""Percent of a core."""
 HOST = b" HTTP/1.1\r\nHost: localhost\r\n"
 KINDS = {
     "idle": b"",
@@ -46,25 +48,38 @@ CADDYFILE = """\
 """
 
 
-def resident(process: subprocess.Popen[bytes]) -> int:
-    """Bytes of the process and its children."""
+def family(process: subprocess.Popen[bytes]) -> list[psutil.Process]:
+    """The process and its children."""
     own = psutil.Process(process.pid)
-    return sum(one.memory_info().rss for one in [own, *own.children()])
+    return [own, *own.children()]
+
+
+def resident(process: subprocess.Popen[bytes]) -> int:
+    """Bytes of all of them, once they have nothing more to do."""
+    until(lambda: all(one.cpu_percent(interval=0.5) < AT_REST for one in family(process)))
+    return sum(one.memory_info().rss for one in family(process))
 
 
 @contextlib.contextmanager
-def caddy(folder: Path, port: int, public: int) -> Iterator[subprocess.Popen[bytes]]:
+def caddy(folder: Path, proxied: Proxied, public: int) -> Iterator[subprocess.Popen[bytes]]:
     """Caddy before the same web tier, with nothing but what it needs."""
-    (folder / "Caddyfile").write_text(CADDYFILE.format(port=port, folder=folder, public=public))
+    (folder / "Caddyfile").write_text(CADDYFILE.format(port=proxied.port, folder=folder, public=public))
     command = ["caddy", "run", "--config", folder / "Caddyfile", "--adapter", "caddyfile"]
     environ = {"PATH": os.environ["PATH"], "HOME": str(folder)}
     process = subprocess.Popen(command, env=environ, stderr=subprocess.DEVNULL)
     try:
-        time.sleep(SETTLED)
+        until(lambda: is_up(proxied))
         yield process
     finally:
         process.terminate()
         process.wait()
+
+
+def is_up(proxied: Proxied) -> bool:
+    """Whether it takes connections."""
+    with contextlib.suppress(OSError), proxied.connect("http/1.1"):
+        return True
+    return False
 
 
 def cost(proxied: Proxied, process: subprocess.Popen[bytes], sent: bytes) -> float:
@@ -75,7 +90,6 @@ def cost(proxied: Proxied, process: subprocess.Popen[bytes], sent: bytes) -> flo
         crowd = [links.enter_context(proxied.connect("http/1.1", window=WINDOW)) for _ in range(CLIENTS)]
         for one in crowd:
             one.sendall(sent)
-        time.sleep(SETTLED)
         return (resident(process) - before) / CLIENTS / 1000
 
 
@@ -101,12 +115,10 @@ def main() -> None:
         proxied.start_backend(stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         for number, (kind, sent) in enumerate(ROUNDS * list(KINDS.items())):
             print(f"\r{number + 1} of {ROUNDS * len(KINDS)}", end="", file=sys.stderr, flush=True)
-            manager.forget()
-            with running(folder, path, **manager.environ) as process:
-                manager.wait_for("READY=1")
+            with running(folder, path, manager) as process:
                 found[kind, "HAProxy"].append(cost(proxied, process, sent))
             if "Caddy" in names:
-                with caddy(folder, proxied.port, public) as process:
+                with caddy(folder, proxied, public) as process:
                     found[kind, "Caddy"].append(cost(proxied, process, sent))
         proxied.stop_backend()
     print(f"\rKB of memory for a connection, medians of {ROUNDS} rounds with {CLIENTS} each\n")

@@ -94,12 +94,15 @@ def write_configuration(folder, port, public, scaler, **settings):
 
 
 @contextlib.contextmanager
-def running(folder, path, **environ):
-    """Its process, which a signal of SIGUSR2 makes read its configuration anew."""
-    command = [need("haproxy"), "-Ws", "-f", path, "-p", folder / "pid"]
+def running(folder, path, manager):
+    """Its process, once it is ready, which a signal of SIGUSR2 makes read its configuration anew."""
+    manager.forget()
+    environ = {"PATH": os.environ["PATH"], **manager.environ}
     with (folder / "haproxy.log").open("ab") as log:
-        process = subprocess.Popen(command, env={"PATH": os.environ["PATH"], **environ}, stdout=log, stderr=log)
+        command = [need("haproxy"), "-Ws", "-f", path, "-p", folder / "pid"]
+        process = subprocess.Popen(command, env=environ, stdout=log, stderr=log)
     try:
+        manager.wait_for("READY=1")
         yield process
     finally:
         process.terminate()

@@ -121,8 +121,7 @@ class Door:
 def door(tmp_path):
     with ServiceManager(tmp_path) as manager:
         made = Door(tmp_path, manager)
-        with running(tmp_path, made.path, **manager.environ):
-            manager.wait_for("READY=1")
+        with running(tmp_path, made.path, manager):
             yield made
 
 

@@ -37,9 +37,7 @@ def proxied(tmp_path_factory):
         text = re.sub(r"(http-request|http-keep-alive) \d+s", r"\1 1s", path.read_text())
         path.write_text(re.sub(r"timeout client \d+s", "timeout client 200ms", text))  # less than /slow takes
         made.start_backend()
-        manager.forget()
-        with running(folder, path, **manager.environ) as made.haproxy:
-            manager.wait_for("READY=1")
+        with running(folder, path, manager) as made.haproxy:
             yield made
         made.backend.kill()
         made.backend.wait(PATIENCE)
@@ -112,9 +110,7 @@ def patient(tmp_path_factory, proxied):
     write_certificate(folder)
     made = Proxied(folder, proxied.manager)
     path = write_configuration(folder, made.port, proxied.public, proxied.public, skylens_address_connections=MOST)
-    proxied.manager.forget()
-    with running(folder, path, **proxied.manager.environ):
-        proxied.manager.wait_for("READY=1")
+    with running(folder, path, proxied.manager):
         yield made
 
 
@@ -204,9 +200,7 @@ def test_without_a_web_tier_a_client_is_told_to_come_back(tmp_path, proxied):
     write_certificate(tmp_path)
     alone = Proxied(tmp_path, proxied.manager)
     path = write_configuration(tmp_path, alone.port, free_port(), free_port())
-    proxied.manager.forget()
-    with running(tmp_path, path, **proxied.manager.environ):
-        proxied.manager.wait_for("READY=1")
+    with running(tmp_path, path, proxied.manager):
         status, headers, body = alone.ask("/v1/images")
     assert (status, json.loads(body)["code"]) == (503, "proxy")
     assert (headers["retry-after"], headers["content-type"]) == ("5", "application/problem+json")
@@ -291,9 +285,7 @@ def balanced(tmp_path, proxied):
     paths[1].write_text(text.replace(f"bind :{node.port}", f"bind 127.0.0.1:{entry.port}"))
     with contextlib.ExitStack() as started:
         for path in paths:
-            proxied.manager.forget()
-            started.enter_context(running(tmp_path, path, **proxied.manager.environ))
-            proxied.manager.wait_for("READY=1")
+            started.enter_context(running(tmp_path, path, proxied.manager))
         until(lambda: answers(entry))
         yield node, entry
 
