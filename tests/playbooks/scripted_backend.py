@@ -1,8 +1,9 @@
 """What stands behind the proxy in tests: answers with what it was asked, until SIGTERM drains it.
 
-It serves the inherited socket ``public``; the path /slow waits half a second before it answers, and /left until its
-client has left, or for a minute; /came waits for such a client, /seen says whether it left. /bits goes on once /go-on
-was asked for; /page answers with 50 KB. Who shows the token "wrong" is refused before its body is received.
+It serves the inherited socket ``public``; the path /slow waits half a second before it answers, or the seconds of its
+query, and /left until its client has left, or for a minute; /came waits for such a client, /seen says whether it left.
+/bits goes on once /go-on was asked for; /page answers with 50 KB. Who shows the token "wrong" is refused before its
+body is received.
 """
 
 import json
@@ -37,7 +38,7 @@ def app(environ, start_response):
         start_response("200 OK", [("Content-Type", "application/x-ndjson")])
         return bits()
     if environ["PATH_INFO"] == "/slow":
-        threading.Event().wait(0.5)
+        threading.Event().wait(float(environ["QUERY_STRING"] or 0.5))
     status = "404 Not Found" if environ["PATH_INFO"].startswith("/internal/") else "200 OK"
     status = "401 Unauthorized" if environ.get(REFUSED) else status
     said = {

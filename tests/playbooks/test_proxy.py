@@ -34,13 +34,40 @@ def proxied(tmp_path_factory):
         made, public = Proxied(folder, manager), manager.listen("public")
         made.public = public
         path = write_configuration(folder, made.port, public, public, skylens_metrics_networks=["127.0.0.2/32"])
-        text = re.sub(r"(http-request|http-keep-alive) \d+s", r"\1 1s", path.read_text())
-        path.write_text(re.sub(r"timeout client \d+s", "timeout client 200ms", text))  # less than /slow takes
         made.start_backend()
         with running(folder, path, manager) as made.haproxy:
             yield made
         made.backend.kill()
         made.backend.wait(PATIENCE)
+
+
+@contextlib.contextmanager
+def another(folder, proxied, change=str, **settings):
+    """Another proxy before the same web tier, of a configuration whose text was changed so."""
+    write_certificate(folder)
+    made = Proxied(folder, proxied.manager)
+    path = write_configuration(folder, made.port, proxied.public, proxied.public, **settings)
+    path.write_text(change(path.read_text()))
+    with running(folder, path, proxied.manager):
+        yield made
+
+
+@pytest.fixture(scope="module")
+def hasty(tmp_path_factory, proxied):
+    """Its clients have two seconds, where they have fifteen or thirty."""
+
+    def haste(text):
+        return re.sub(r"(http-request|http-keep-alive|client) \d+s", r"\1 2s", text)
+
+    with another(tmp_path_factory.mktemp("hasty"), proxied, haste) as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def crowded(tmp_path_factory, proxied):
+    """It keeps few connections of an address."""
+    with another(tmp_path_factory.mktemp("crowded"), proxied, skylens_address_connections=MOST) as made:
+        yield made
 
 
 @pytest.mark.parametrize("settings", [{}, {"skylens_tls": "acme"}, {"skylens_metrics_networks": ["10.0.0.0/8"]}])
@@ -78,9 +105,9 @@ def test_no_client_gets_http2(proxied):
         assert connection.selected_alpn_protocol() is None
 
 
-def test_an_idle_connection_is_closed_and_who_waits_for_an_answer_is_not_idle(proxied):
-    with proxied.connect("http/1.1") as connection:
-        connection.sendall(b"GET /slow HTTP/1.1\r\nHost: localhost\r\n\r\n")
+def test_an_idle_connection_is_closed_and_who_waits_for_an_answer_is_not_idle(hasty):
+    with hasty.connect("http/1.1") as connection:
+        connection.sendall(b"GET /slow?4 HTTP/1.1\r\nHost: localhost\r\n\r\n")
         said = b"".join(iter(lambda: connection.recv(65536), b""))
     assert said.startswith(b"HTTP/1.1 200 ")
     assert json.loads(said.partition(b"\r\n\r\n")[2])["path"] == "/slow"
@@ -103,18 +130,7 @@ def whole(connection):
     return said, False
 
 
-@pytest.fixture(scope="module")
-def patient(tmp_path_factory, proxied):
-    """Another proxy before the same web tier, with the deadlines as they are."""
-    folder = tmp_path_factory.mktemp("patient")
-    write_certificate(folder)
-    made = Proxied(folder, proxied.manager)
-    path = write_configuration(folder, made.port, proxied.public, proxied.public, skylens_address_connections=MOST)
-    with running(folder, path, proxied.manager):
-        yield made
-
-
-def test_who_is_refused_and_sends_no_body_is_told_and_holds_no_connection_for_long(patient):
+def test_who_is_refused_and_sends_no_body_is_told_and_holds_no_connection_for_long(proxied):
     lines = (
         "POST /v1/images",
         "PUT /v1/images",
@@ -130,7 +146,7 @@ def test_who_is_refused_and_sends_no_body_is_told_and_holds_no_connection_for_lo
         for length in lengths
     ]
     with contextlib.ExitStack() as links, ThreadPoolExecutor(len(heads)) as pool:
-        crowd = [links.enter_context(patient.connect("http/1.1")) for _ in heads]
+        crowd = [links.enter_context(proxied.connect("http/1.1")) for _ in heads]
         for connection, head in zip(crowd, heads, strict=True):
             connection.settimeout(PATIENCE)
             connection.sendall(head.encode())
@@ -148,15 +164,15 @@ def test_who_is_refused_while_sending_is_told(proxied, token, size, status):
             assert connection.getresponse().status == status
 
 
-def test_no_address_keeps_the_others_out(patient):
-    address = ("127.0.0.1", patient.port)
+def test_no_address_keeps_the_others_out(crowded):
+    address = ("127.0.0.1", crowded.port)
     with contextlib.ExitStack() as links:
         crowd = [links.enter_context(socket.create_connection(address)) for _ in range(MOST + 20)]
         until(lambda: sum(closed(one) for one in crowd) == 20)
-        assert patient.ask("/v1/images", source="127.0.0.4")[0] == 200
+        assert crowded.ask("/v1/images", source="127.0.0.4")[0] == 200
         with pytest.raises(OSError, match=r"(?i)reset|eof"):
-            patient.ask("/v1/images")
-    until(lambda: answers(patient))
+            crowded.ask("/v1/images")
+    until(lambda: answers(crowded))
 
 
 def answers(proxied):
@@ -174,8 +190,8 @@ def closed(connection):
 
 
 @pytest.mark.parametrize("sent", [b"", b"GET / HTTP/1.1\r\nHost: loc", b"GET / HTTP/1.1\r\n"])
-def test_who_does_not_finish_a_request_holds_no_connection(proxied, sent):
-    with proxied.connect("http/1.1") as connection:
+def test_who_does_not_finish_a_request_holds_no_connection(hasty, sent):
+    with hasty.connect("http/1.1") as connection:
         connection.settimeout(15)
         connection.sendall(sent)
         said, over = whole(connection)
@@ -183,8 +199,8 @@ def test_who_does_not_finish_a_request_holds_no_connection(proxied, sent):
     assert said[:13] in {b"", b"HTTP/1.1 408 "}
 
 
-def test_who_does_not_shake_hands_holds_no_connection(proxied):
-    with socket.create_connection(("127.0.0.1", proxied.port), timeout=15) as connection:
+def test_who_does_not_shake_hands_holds_no_connection(hasty):
+    with socket.create_connection(("127.0.0.1", hasty.port), timeout=15) as connection:
         assert connection.recv(1) == b""
 
 
