@@ -90,6 +90,8 @@ def _obtain(source: str, scratch: Path, sha256: str, http: httpx2.Client | None,
     if sha256:
         if path.is_dir():
             raise ModelError("--sha256 is for a file or a URL; a folder's model.toml has its own")
+        _refuse_kind(path)
+        path = Path(shutil.copyfile(path, scratch / path.name))  # who may write there changes nothing any more
         with path.open("rb") as file:
             download.compare(source, hashlib.file_digest(file, "sha256").hexdigest(), sha256)
     return path

@@ -40,7 +40,8 @@ def assemble(
 ) -> Parts:
     """All parts of the loop; none of them has started. ``queues``: of requests and of events."""
     requests, events = queues
-    store, roster, policy = S3Store(aws.s3(), settings.bucket("state")), Roster(clock), make(settings)
+    store, policy = S3Store(aws.s3(), settings.bucket("state")), make(settings)
+    roster = Roster(clock, settings.boot_timeout)
     lease = None if settings.dry_run else Lease(store, owner(), settings.lease_seconds, clock)
     call_seconds = settings.lease_seconds / 2
     fleet = fleets.make(settings, aws, call_seconds, user_data(settings), clock)

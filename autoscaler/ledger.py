@@ -40,6 +40,8 @@ class Accounts:
         """``types``: those that may be launched; empty for the launch template's."""
         self._prices, self._types = prices, tuple(types)
         self.ledger = Ledger()
+        self.complete = True
+        """Whether the ledger has what earlier processes spent today."""
 
     def spending(self, workers: Sequence[Worker], at: float) -> Spending:
         """What ``workers`` cost, ``at`` Unix seconds.
@@ -57,4 +59,10 @@ class Accounts:
             count * (self._prices.per_hour(kind) or 0.0) for kind, count in counts.items()
         )
         self.ledger = self.ledger.tick(at, hourly)
-        return Spending(hourly=hourly, today=self.ledger.spent, next_hourly=next_hourly, unpriced=tuple(unpriced))
+        return Spending(
+            hourly=hourly,
+            today=self.ledger.spent,
+            next_hourly=next_hourly,
+            unpriced=tuple(unpriced),
+            complete=self.complete,
+        )

@@ -109,6 +109,8 @@ def _per_day(desired: int, seen: Observation, limits: Limits, active: int) -> tu
     if not budget:
         return desired, ""
     name, spending = f"budget {budget:.2f} $/day", seen.spending
+    if spending is not None and not spending.complete:
+        return (desired, "") if desired <= active else (active, f"{name}: what was spent today is not known yet")
     if spending is None or spending.unpriced:
         return _without_price(desired, active, name, spending)
     left, each = budget - spending.today, spending.next_hourly

@@ -38,6 +38,11 @@ class _Version(Struct, frozen=True, kw_only=True):
     v: int
 
 
+class _Books(Struct, frozen=True, kw_only=True):
+    v: int
+    ledger: Ledger
+
+
 class Learned(Struct, frozen=True, kw_only=True):
     """What the object holds. ``at``: Unix seconds; ``policy_memory``: what ``policy`` learned, empty if nothing."""
 
@@ -75,12 +80,13 @@ class Memory:
 
     def load(self) -> None:
         """Take up what is kept there. If S3 does not answer, ``tick`` tries again before it saves anything."""
-        self._tried, self._loaded = self._clock.ticks(), False
+        self._tried, self._loaded, self._minds.accounts.complete = self._clock.ticks(), False, False
         with self._troubles.aws("memory"):
             found = self._store.get(KEY)
             self._etag, self._loaded = (found.etag if found else None), True
             if found:
                 self._take_up(found)
+            self._minds.accounts.complete = True
 
     def tick(self) -> None:
         """Save now and then."""
@@ -119,6 +125,7 @@ class Memory:
             learned = _read(found.data)
         except MessageError as error:
             self._log.warning("memory.ignored", key=KEY, detail=error.detail)
+            self._minds.accounts.ledger = _ledger(found.data) or self._minds.accounts.ledger
             return
         self._minds.roster.learn(learned.lessons)
         self._minds.accounts.ledger = learned.ledger
@@ -141,3 +148,12 @@ def _read(data: bytes) -> Learned:
     if written != VERSION:
         raise MessageError(f"Learned of version {written}; this release reads {VERSION}")
     return decode(Learned, data)
+
+
+def _ledger(data: bytes) -> Ledger | None:
+    """That of a damaged memory, if nothing is wrong with it: what was learned is soon learned again, money is gone."""
+    try:
+        books = decode(_Books, data)
+    except MessageError:
+        return None
+    return books.ledger if books.v == VERSION else None

@@ -38,6 +38,8 @@ class Spending(Struct, frozen=True, kw_only=True):
     """Per hour, of one more instance."""
     unpriced: tuple[str, ...] = ()
     """Instance types in use, or next to be launched, whose price is not known; the sums are without them."""
+    complete: bool = True
+    """Whether ``today`` has what earlier autoscalers spent; not so while S3 does not give it out."""
 
 
 class Observation(Struct, frozen=True, kw_only=True):

@@ -51,6 +51,8 @@ class Roster:
     """
 
     clock: Clock
+    longest_boot: float = 600.0
+    """Seconds. What took longer was no boot: the worker was up before and is heard only now, or tells a wrong time."""
     _looked: float = 0.0
     _members: dict[str, Member] = field(default_factory=dict)
     _pulses: dict[str, Pulse] = field(default_factory=dict)
@@ -141,7 +143,8 @@ class Roster:
         member, pulse = self._members.get(one), self._pulses.get(one)
         if member and pulse and pulse.ready is not None and not member.measured:
             member.measured = True
-            self._experience.booted(pulse.ready - member.launched, pulse.ready)
+            if pulse.ready - member.launched <= self.longest_boot:
+                self._experience.booted(pulse.ready - member.launched, pulse.ready)
 
     def workers(self) -> tuple[Worker, ...]:
         with self._lock:

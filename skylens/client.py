@@ -209,7 +209,7 @@ def checked(answer: httpx2.Response) -> httpx2.Response:
     detail = printable(problem.detail) or f"{answer.url.copy_with(query=None)} answered {answer.status_code}"
     if answer.status_code in PASSING:
         waits = answer.headers.get("Retry-After", "")
-        raise PassingError(detail, retry_after=int(waits) if waits.isascii() and waits.isdigit() else None)
+        raise PassingError(detail, retry_after=int(waits) if re.fullmatch("[0-9]{1,9}", waits) else None)
     raise by_code(problem.code)(detail)
 
 

@@ -85,6 +85,19 @@ def test_a_local_file_may_be_held_to_a_digest(models, source, tmp_path):
     add(packed, models, sha256=hashlib.sha256((tmp_path / "m.zip").read_bytes()).hexdigest().upper())
 
 
+def test_what_is_installed_is_what_the_digest_was_taken_of(models, source, tmp_path, monkeypatch):
+    packed = saved(tmp_path / "m.zip", zip_of(members(source)))
+    digest = hashlib.sha256((tmp_path / "m.zip").read_bytes()).hexdigest()
+    compare = download.compare
+
+    def compare_and_change(*arguments):
+        compare(*arguments)
+        (tmp_path / "m.zip").write_bytes(b"of somebody else")
+
+    monkeypatch.setattr(download, "compare", compare_and_change)
+    add(packed, models, sha256=digest)
+
+
 def web(answers):
     """A client of a web that answers ``answers``: URL -> response."""
 

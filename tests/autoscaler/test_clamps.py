@@ -127,6 +127,14 @@ def test_nothing_is_launched_that_the_days_budget_cannot_pay_for(desired, seen, 
     assert budgeted(desired, seen, money, budget_per_day=20) == (expected, reason)
 
 
+@pytest.mark.parametrize(("desired", "expected"), [(9, 3), (3, 3), (2, 2)])
+def test_nothing_is_launched_while_what_was_spent_today_is_not_known(desired, expected):
+    money = replace(spending(3, today=0), complete=False)
+    reason = "budget 20.00 $/day: what was spent today is not known yet" if desired > expected else ""
+    assert budgeted(desired, observation(at=NOON, busy=3), money, budget_per_day=20) == (expected, reason)
+    assert budgeted(desired, observation(at=NOON, busy=3), money, budget_per_hour=20) == (desired, "")
+
+
 @pytest.mark.parametrize(("price", "hours", "last"), [(0.01, 24, 20), (0.0893, 24, 1), (0.4, 24, 1), (2.0, 5, 0)])
 def test_however_much_is_wanted_all_day_one_instance_stays_as_long_as_half_of_the_budget_pays_for_it(
     price, hours, last

@@ -177,7 +177,7 @@ def test_a_save_whose_answer_was_lost_does_not_stop_later_ones():
         (b'{"v": 2, "everything": "else"}', "version 2"),
         (b'{"v": 1, "at": 1, "lessons": {"boots": [-5]}, "ledger": {}}', "boots"),
         (b'{"v": 1, "at": 1, "lessons": {"slots": 0}, "ledger": {}}', "slots"),
-        (b'{"v": 1, "at": 1, "lessons": {"boots": ["x"]}, "ledger": {"spent": 9}}', "boots"),
+        (b'{"v": 1, "at": 1, "lessons": {"boots": ["x"]}, "ledger": {"spent": "9"}}', "boots"),
     ],
 )
 def test_a_damaged_or_newer_memory_is_ignored_whole_said_and_written_over(data, why):
@@ -191,6 +191,14 @@ def test_a_damaged_or_newer_memory_is_ignored_whole_said_and_written_over(data, 
     process.learn()
     process.save()
     assert stage.process("one").knows() == WISE
+
+
+def test_lessons_that_cannot_be_read_do_not_cost_the_ledger():
+    stage = Stage()
+    data = b'{"v": 1, "at": 1, "lessons": {"boots": [90000]}, "ledger": {"at": 5, "hourly": 2, "spent": 9}}'
+    stage.store.put(KEY, data, "text/plain")
+    process = stage.process()
+    assert (process.knows(), process.accounts.ledger) == (FRESH, Ledger(at=5, hourly=2, spent=9))
 
 
 def test_a_memory_that_the_policy_cannot_read_costs_only_the_policys_part():
@@ -225,12 +233,14 @@ def test_s3_out_of_reach_at_the_start_overwrites_nothing_and_is_asked_again():
     second.lease.keep({})
     stage.store.script.fail("get", UNREACHABLE, times=2)
     second.memory.load()
+    assert not second.accounts.spending([], stage.clock.now()).complete
     second.memory.save()
     assert stage.kept().policy_memory == b"wisdom"
     for _ in range(2):
         stage.clock.sleep(RETRY_EVERY)
         second.memory.tick()
     assert second.policy.word == b"wisdom"
+    assert second.accounts.spending([], stage.clock.now()).complete
 
 
 def test_s3_out_of_reach_later_stops_no_tick():

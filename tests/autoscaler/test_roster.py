@@ -236,6 +236,14 @@ def test_a_worker_that_starts_anew_on_its_instance_is_no_boot():
     assert stage.states() == {"i-1": "idle"}
 
 
+def test_a_worker_that_is_heard_a_day_late_or_tells_a_wrong_time_is_no_boot():
+    stage = Stage()
+    stage.look(instance())
+    stage.clock.sleep(601)
+    stage.event("ready", at=0.5)
+    assert (stage.roster.boot_seconds(60), stage.roster.learned().boots) == (60, ())
+
+
 def test_a_ready_event_that_comes_after_the_first_heartbeat_ends_the_boot():
     stage = Stage()
     stage.look(instance())

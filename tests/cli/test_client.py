@@ -54,6 +54,13 @@ def test_retry_after_is_waited_out_exactly(tmp_path):
     assert all("trying again in" in notice for notice in world.notices)
 
 
+@pytest.mark.parametrize("wait", ["9" * 400, "9" * 5000, "-3", "soon", "7 "])
+def test_a_retry_after_that_is_no_sensible_number_is_none(tmp_path, wait):
+    world = World(tmp_path, busy(wait), fine())
+    assert world.client.classify(world.path).name == "x.png"
+    assert world.pauses[0] <= 20
+
+
 def test_a_wait_beyond_the_timeout_is_not_begun(tmp_path):
     world = World(tmp_path, busy(40), busy(40))
     with pytest.raises(UnavailableError, match="gave up after 2 tries within 60 s"):

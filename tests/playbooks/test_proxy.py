@@ -1,5 +1,6 @@
 """The proxy's configuration, in a real HAProxy before a scripted web tier on loopback."""
 
+import base64
 import contextlib
 import json
 import re
@@ -277,12 +278,18 @@ def balancer_configuration(folder, nodes, **settings):
     return folder / "b.cfg"
 
 
-@pytest.mark.parametrize(("nodes", "most", "each"), [(2, 4496, 449), (10, 20000, 2000)])
-def test_a_balancer_keeps_what_its_nodes_do_and_an_address_a_tenth(tmp_path, nodes, most, each):
+@pytest.mark.parametrize(
+    ("nodes", "memory", "most", "each"), [(2, 8, 4496, 449), (10, 16, 20000, 2000), (10, 2, 2500, 250)]
+)
+def test_a_balancer_keeps_what_its_nodes_and_its_memory_bear_and_an_address_a_tenth(
+    tmp_path, nodes, memory, most, each
+):
     (tmp_path / "group_vars").symlink_to(PLAYBOOKS / "group_vars")
     addresses = {f"web-{number}": f"10.0.0.{number}" for number in range(nodes)}
-    path = balancer_configuration(tmp_path, addresses)
+    shown = base64.b64encode(f"MemTotal: {memory * 1_000_000:>14} kB\nMemFree: 1 kB\n".encode()).decode()
+    path = balancer_configuration(tmp_path, addresses, balancer_memory={"content": shown})
     text = path.read_text()
+    assert re.findall(r"tune\.\S+ 65536", text) == ["tune.sndbuf.client 65536", "tune.rcvbuf.server 65536"]
     assert re.findall(r"(?:sc0_conn_cur gt| maxconn) (\d+)", text) == [str(most), str(each)]
     assert re.findall(r"^ +server \S+ (\S+)", text, re.MULTILINE) == [f"{one}:443" for one in addresses.values()]
     subprocess.run([need("haproxy"), "-c", "-f", path], check=True)
