@@ -13,6 +13,7 @@ SYSTEMCTL = """\
 echo "$@" >> "$STANDIN/log"
 case "$*" in
     *is-active*) [ ! -e "$STANDIN/down" ] ;;
+    "restart $(cat "$STANDIN/refuses-alone" 2>/dev/null)") false ;;
     restart*) [ ! -e "$STANDIN/refuses" ] ;;
 esac
 """
@@ -175,6 +176,31 @@ def test_a_node_goes_back_to_the_release_and_the_settings_that_worked(node):
     assert (node.root / "etc/skylens/web.env").read_text() == ""
     assert (node.link("current"), node.link("previous")) == ("releases/r3", "releases/r1")
     assert node.run("apply", *ALL)[1] == []
+
+
+def test_a_part_that_does_not_start_keeps_no_other_from_going_back(node):
+    node.deploy("r1")
+    for name in ("skylens/web.env", "haproxy/haproxy.cfg", "skylens/scaler.env"):
+        node.write(f"etc/{name}", "brought by a play that failed later")
+    node.run("apply", *ALL)
+    (node.standin / "refuses-alone").write_text("skylens-web.service")
+    said, told = node.run("restore", rc=1)
+    assert "web did not start" in said
+    assert "not every part is back" in said
+    assert told == [WEB, "reload haproxy.service", SCALER]
+    (node.standin / "refuses-alone").unlink()
+    assert node.run("apply", *ALL)[1] == [WEB]
+
+
+def test_what_cannot_be_noted_keeps_no_part_from_going_back(node):
+    node.deploy("r1")
+    for name in ("web.env", "scaler.env"):
+        node.write(f"etc/skylens/{name}", "brought by a play that failed later")
+    node.run("apply", *ALL)
+    note = node.root / "var/lib/skylens/applied/web"
+    note.unlink()
+    note.mkdir()
+    assert node.run("restore")[1] == [WEB, SCALER]
 
 
 def test_a_node_that_never_worked_has_nothing_to_go_back_to(node):
