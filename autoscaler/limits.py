@@ -109,8 +109,6 @@ def _per_day(desired: int, seen: Observation, limits: Limits, active: int) -> tu
     if not budget:
         return desired, ""
     name, spending = f"budget {budget:.2f} $/day", seen.spending
-    if spending is not None and not spending.complete:
-        return (desired, "") if desired <= active else (active, f"{name}: what was spent today is not known yet")
     if spending is None or spending.unpriced:
         return _without_price(desired, active, name, spending)
     left, each = budget - spending.today, spending.next_hourly
@@ -121,6 +119,8 @@ def _per_day(desired: int, seen: Observation, limits: Limits, active: int) -> tu
         alone = min(1, active + _affordable(left, _bill(spending, limits)))
         more = active + _affordable(spare, each * brief) if spare > 0 else 0
         most = max(most, alone, more)
+    if not spending.complete and most > active:
+        most, name = active, f"{name}: what was spent today is not known yet"
     return (desired, "") if desired <= most else (int(most), name)
 
 

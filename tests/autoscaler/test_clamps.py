@@ -133,6 +133,7 @@ def test_nothing_is_launched_while_what_was_spent_today_is_not_known(desired, ex
     reason = "budget 20.00 $/day: what was spent today is not known yet" if desired > expected else ""
     assert budgeted(desired, observation(at=NOON, busy=3), money, budget_per_day=20) == (expected, reason)
     assert budgeted(desired, observation(at=NOON, busy=3), money, budget_per_hour=20) == (desired, "")
+    assert budgeted(desired, observation(busy=3), replace(money, today=27), budget_per_day=20)[0] == 0
 
 
 @pytest.mark.parametrize(("price", "hours", "last"), [(0.01, 24, 20), (0.0893, 24, 1), (0.4, 24, 1), (2.0, 5, 0)])
