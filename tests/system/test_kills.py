@@ -36,15 +36,10 @@ def ask(cloud, name, data, deadline):
     raise AssertionError(f"{name} was never answered")
 
 
-def busy_worker(cloud):
-    """An instance whose worker has images in hand."""
-    found = requests.get(f"{cloud.url}/v1/status", timeout=10).json()["fleet"]
-    return next((one["instance"] for one in (found or {"workers": []})["workers"] if one["in_flight"]), None)
-
-
 def kill_a_busy_worker(cloud):
-    cloud.wait(lambda: cloud.keys("output") and busy_worker(cloud) in cloud.state.workers, 60, "a worker is busy")
-    cloud.kill_worker(busy_worker(cloud))
+    """Between the first answer and the last; the fleet's report, which would name one, is as old as a heartbeat."""
+    cloud.wait(lambda: cloud.keys("output") and cloud.messages("requests")[1], 60, "images are in hand")
+    cloud.kill_worker()
 
 
 def kill_the_web_tier(cloud):
