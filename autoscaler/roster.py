@@ -143,8 +143,9 @@ class Roster:
         member, pulse = self._members.get(one), self._pulses.get(one)
         if member and pulse and pulse.ready is not None and not member.measured:
             member.measured = True
-            if pulse.ready - member.launched <= self.longest_boot:
-                self._experience.booted(pulse.ready - member.launched, pulse.ready)
+            boot = pulse.ready - member.launched
+            if boot <= self.longest_boot:
+                self._experience.booted(boot, pulse.ready)
 
     def workers(self) -> tuple[Worker, ...]:
         with self._lock:
