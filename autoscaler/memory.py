@@ -16,8 +16,8 @@ from skylens.store import Object, Store
 KEY = "learned/autoscaler"
 VERSION = 1
 SAVE_EVERY = 60.0
-RETRY_EVERY = 5.0
-"""Seconds between two tries to load while S3 does not answer."""
+HURRY = 5.0
+"""Seconds between two tries to load while S3 does not answer, and to save what the fleet costs now if that changed."""
 
 
 @runtime_checkable
@@ -77,9 +77,18 @@ class Memory:
         self._etag: str | None = None
         self._loaded = False
         self._tried = float("-inf")
+        self._mine = minds.accounts.ledger
+        """The ledger when this process last knew all that was spent."""
+        self._rate = 0.0
+        """What the fleet costs by the ledger that is kept."""
 
     def load(self) -> None:
-        """Take up what is kept there. If S3 does not answer, ``tick`` tries again before it saves anything."""
+        """Take up what is kept there. If S3 does not answer, ``tick`` tries again before it saves anything.
+
+        Of the ledgers, the later is the better one: a process that led before may know more than it could save.
+        """
+        if self._minds.accounts.complete:
+            self._mine = self._minds.accounts.ledger
         self._tried, self._loaded, self._minds.accounts.complete = self._clock.ticks(), False, False
         with self._troubles.aws("memory"):
             found = self._store.get(KEY)
@@ -89,12 +98,10 @@ class Memory:
             self._minds.accounts.complete = True
 
     def tick(self) -> None:
-        """Save now and then."""
-        since = self._clock.ticks() - self._tried
-        if not self._loaded and since >= RETRY_EVERY:
-            self.load()
-        elif self._loaded and since >= SAVE_EVERY:
-            self.save()
+        """Save now and then, and soon when the fleet costs more or less: a successor goes on at the rate kept last."""
+        steady = self._loaded and self._minds.accounts.ledger.hourly == self._rate
+        if self._clock.ticks() - self._tried >= (SAVE_EVERY if steady else HURRY):
+            (self.save if self._loaded else self.load)()
 
     def save(self) -> None:
         """Save at once, if the lease is held and what was there before is known."""
@@ -104,6 +111,7 @@ class Memory:
         with self._troubles.aws("memory"):
             written = self._store.put_if(KEY, encode(self._gather()), "application/json", etag=self._etag)
             self._etag = written or self._current()
+            self._rate = self._minds.accounts.ledger.hourly if written else self._rate
 
     def _current(self) -> str | None:
         """Of what somebody else wrote, or we did and the answer was lost: the next save is over it, if still ours."""
@@ -125,12 +133,17 @@ class Memory:
             learned = _read(found.data)
         except MessageError as error:
             self._log.warning("memory.ignored", key=KEY, detail=error.detail)
-            self._minds.accounts.ledger = _ledger(found.data) or self._minds.accounts.ledger
+            self._keep_accounts(_ledger(found.data))
             return
         self._minds.roster.learn(learned.lessons)
-        self._minds.accounts.ledger = learned.ledger
+        self._keep_accounts(learned.ledger)
         self._teach(learned)
         self._log.info("memory.loaded", age=round(self._clock.now() - learned.at, 1), policy=learned.policy)
+
+    def _keep_accounts(self, kept: Ledger | None) -> None:
+        if kept is not None:
+            self._rate = kept.hourly
+            self._minds.accounts.ledger = max(kept, self._mine, key=lambda ledger: ledger.at)
 
     def _teach(self, learned: Learned) -> None:
         policy = self._minds.policy

@@ -170,6 +170,7 @@ class Roster:
     def overdue(self, boot_timeout: float, hearing: float) -> Overdue:
         """Instances that EC2 shows as up but that never got ready in time, or fell silent for ``LOST``.
 
+        A worker that starts anew was ready before: it has as long as any other, whatever its instance's age.
         ``hearing``: seconds for which all workers could be heard without a break; silence before that proves nothing.
         """
         with self._lock:
@@ -178,7 +179,7 @@ class Roster:
                 if member.ended or member.state not in {"pending", "running"}:
                     continue
                 pulse = self._pulses.get(one, _SILENCE)
-                if pulse.up:
+                if pulse.first_up < math.inf:
                     lost.extend([one] * (min(hearing, now - pulse.heard) > LOST))
                 elif hearing > GRACE and now - member.launched > boot_timeout:
                     never.append(one)

@@ -10,7 +10,7 @@ from autoscaler.experience import Lessons
 from autoscaler.fleets import Look
 from autoscaler.lease import Lease
 from autoscaler.ledger import Accounts, Ledger
-from autoscaler.memory import KEY, RETRY_EVERY, SAVE_EVERY, Learned, Learner, Memory, Minds
+from autoscaler.memory import HURRY, KEY, SAVE_EVERY, Learned, Learner, Memory, Minds
 from autoscaler.metrics import Metrics
 from autoscaler.policies import POLICIES, make
 from autoscaler.prices import Prices
@@ -108,6 +108,61 @@ def test_it_is_saved_once_a_minute():
         stage.clock.sleep(1)
     writes = [arguments for method, arguments in stage.store.script.calls if method == "put_if" and arguments[0] == KEY]
     assert len(writes) == 180 / SAVE_EVERY
+
+
+def test_what_the_fleet_costs_now_is_saved_soon():
+    stage = Stage()
+    process = stage.process()
+    for hourly in (2.0, 5.0, 0.0):
+        process.accounts.ledger = Ledger(at=stage.clock.now(), hourly=hourly)
+        stage.clock.sleep(HURRY)
+        process.lease.keep({})
+        process.memory.tick()
+        assert stage.kept().ledger.hourly == hourly
+
+
+def test_a_rate_that_could_not_be_saved_is_saved_when_s3_answers_again():
+    stage = Stage()
+    process = stage.process()
+    process.accounts.ledger = Ledger(at=stage.clock.now(), hourly=2)
+    stage.clock.sleep(HURRY)
+    process.lease.keep({})
+    stage.store.script.fail("put_if", UNREACHABLE)
+    process.memory.tick()
+    assert KEY not in stage.store.objects
+    stage.clock.sleep(HURRY)
+    process.lease.keep({})
+    process.memory.tick()
+    assert stage.kept().ledger.hourly == 2
+
+
+def test_a_later_term_goes_on_with_what_the_process_knew_itself_if_nobody_knows_better():
+    stage = Stage()
+    process = stage.process()
+    process.save()
+    own = process.accounts.ledger = Ledger(at=stage.clock.now() + 9, hourly=2, spent=5)
+    stage.clock.sleep(3600)
+    stage.store.script.fail("get", UNREACHABLE)
+    process.memory.load()
+    process.accounts.spending([], stage.clock.now())
+    stage.clock.sleep(HURRY)
+    process.memory.tick()
+    assert process.accounts.ledger == own
+    process.accounts.spending([], stage.clock.now())
+    assert round(process.accounts.ledger.spent, 2) == 7
+
+
+def test_a_later_term_goes_on_with_what_a_successor_knew():
+    stage = Stage()
+    process = stage.process()
+    process.accounts.ledger = Ledger(at=stage.clock.now(), hourly=2, spent=5)
+    stage.clock.sleep(60)
+    other = stage.process("other")
+    successors = other.accounts.ledger = Ledger(at=stage.clock.now(), hourly=1, spent=6)
+    other.save()
+    stage.clock.sleep(60)
+    process.lead()
+    assert process.accounts.ledger == successors
 
 
 def test_what_another_learned_meanwhile_takes_the_place_of_what_one_knew_when_its_next_term_begins():
@@ -237,7 +292,7 @@ def test_s3_out_of_reach_at_the_start_overwrites_nothing_and_is_asked_again():
     second.memory.save()
     assert stage.kept().policy_memory == b"wisdom"
     for _ in range(2):
-        stage.clock.sleep(RETRY_EVERY)
+        stage.clock.sleep(HURRY)
         second.memory.tick()
     assert second.policy.word == b"wisdom"
     assert second.accounts.spending([], stage.clock.now()).complete

@@ -302,6 +302,18 @@ def test_overdue_names_who_never_came_up_and_who_is_lost_only_after_listening_fo
     assert stage.roster.overdue(701, hearing=301) == ([], ["i-lost"])
 
 
+def test_a_worker_that_starts_anew_is_lost_only_if_it_falls_silent_however_old_its_instance_is():
+    stage = Stage()
+    stage.look(instance())
+    stage.event("ready")
+    stage.clock.sleep(700)
+    stage.event("launched")
+    assert stage.states() == {"i-1": "booting"}
+    assert stage.roster.overdue(600, hearing=700) == ([], [])
+    stage.clock.sleep(301)
+    assert stage.roster.overdue(600, hearing=1001) == ([], ["i-1"])
+
+
 def test_what_was_ended_is_not_ended_again_and_still_counts():
     stage = Stage()
     stage.look(instance())

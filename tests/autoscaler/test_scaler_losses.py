@@ -4,6 +4,7 @@ import structlog
 from scaler_world import UNREACHABLE, World
 
 from skylens.fakes import aws_error
+from skylens.messages import WorkerEvent, encode
 
 
 def test_an_instance_that_never_gets_ready_is_terminated_after_the_boot_timeout_and_replaced():
@@ -30,6 +31,18 @@ def test_a_worker_silent_for_five_minutes_is_terminated_as_lost():
         world.seconds(20)
     assert "instance.lost" in [line["event"] for line in lines]
     assert (world.alive, world.launches) == (1, 2)
+
+
+def test_a_worker_that_starts_anew_at_work_keeps_its_instance_also_if_another_says_so():
+    world = World(boot=1)
+    world.autoscaler(minimum=2, boot_timeout=60)
+    world.web.outstanding = 100_000
+    world.seconds(90)
+    for one in world.ec2.alive:
+        event = WorkerEvent(kind="launched", instance=one, at=world.clock.now() + 3)
+        world.events.send(encode(event))
+    world.seconds(10)
+    assert (world.launches, world.ec2.killed_at_work) == (20, [])
 
 
 def test_a_deaf_autoscaler_gives_nobody_up():
