@@ -25,9 +25,12 @@ _BEGIN = re.compile(rb"(?:\r\n)*(?:\r?\Z|[\x21-\x7e])")
 """Empty lines, as some clients send them after a body, then a method."""
 _START = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Z-]+ [\x21-\x7e\x80-\xff]+ HTTP/1\.[01]")
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
-_ONCE = (b"host", b"content-length", b"transfer-encoding")
-_SHORT, SHORT = (b"accept", b"content-type", b"content-disposition", b"prefer"), 1024
-"""Headers whose parts are parsed, in more than linear time, and most bytes of one."""
+_ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-disposition")
+_SHORT = [b"accept", b"content-type", b"content-disposition", b"prefer"]
+_SHORT += [b"if-none-match", b"if-modified-since", b"range"]
+"""Headers whose parts are parsed, some in more than linear time."""
+SHORT = 1024
+"""Most bytes of one of these, in however many lines: who reads them sees one value."""
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -96,9 +99,9 @@ def _check(head: bytes) -> None:
 
 
 def _check_lengths(headers: list[tuple[bytes, bytes]]) -> None:
-    for name, value in headers:
-        if name in _SHORT and len(value) > SHORT:
-            raise ParsingError(f"{name.decode()} is longer than {SHORT} bytes")
+    for short in _SHORT:
+        if len(b", ".join(value for name, value in headers if name == short)) > SHORT:
+            raise ParsingError(f"{short.decode()} is longer than {SHORT} bytes")
 
 
 class Chunks:

@@ -199,12 +199,33 @@ def test_many_chunks_of_a_sensible_size_and_a_few_small_ones_are_taken():
     assert len(parser.get_body_stream().read()) == 100 + 4096 + 64_000
 
 
-@pytest.mark.parametrize("name", ["Content-Type", "content-disposition", "ACCEPT", "Prefer"])
+PARSED = ["Content-Type", "content-disposition", "ACCEPT", "Prefer", "If-None-Match", "If-Modified-Since", "Range"]
+
+
+def said_of(*headers):
+    """What is wrong with a request that has these headers; None if nothing is."""
+    parser = framing.Parser(ADJUSTMENTS)
+    parser.received("\r\n".join(["GET / HTTP/1.1", "Host: x", *headers, "", ""]).encode())
+    assert parser.completed
+    return parser.error and parser.error.body
+
+
+@pytest.mark.parametrize("name", PARSED)
 def test_a_header_whose_parts_are_parsed_is_short(name):
     for size, said in ((1024, None), (1025, f"{name.lower()} is longer than 1024 bytes")):
-        parser = framing.Parser(ADJUSTMENTS)
-        parser.received(f"GET / HTTP/1.1\r\nHost: x\r\n{name}: {'a' * size}\r\n\r\n".encode())
-        assert (parser.error and parser.error.body) == said
+        assert said_of(f"{name}: {'a' * size}") == said
+
+
+@pytest.mark.parametrize("name", PARSED[2:])
+def test_a_header_whose_parts_are_parsed_is_short_in_however_many_lines(name):
+    line = f"{name}: {'a' * 254}"
+    assert said_of(*[line] * 4) is None
+    assert said_of(*[line] * 4, f"{name}: b") == f"{name.lower()} is longer than 1024 bytes"
+
+
+@pytest.mark.parametrize("name", ["Content-Type", "content-disposition", "HOST"])
+def test_a_header_of_one_value_comes_once(name):
+    assert said_of(f"{name}: a", "other: b", f"{name.lower()}: c") == f"more than one {name.lower()}"
 
 
 def test_there_are_only_so_many_lines_of_headers():
