@@ -9,7 +9,7 @@ from app_aws.backoff import Backoff
 from app_aws.leases import Leases
 from app_aws.tally import Tally
 from skylens import logs
-from skylens.aws_errors import AWS_ERRORS, explain, is_passing
+from skylens.aws_errors import AWS_ERRORS, explain, is_hopeless, is_passing
 from skylens.clock import Clock
 from skylens.errors import let_go
 from skylens.queues import BATCH, Queue, Received
@@ -58,9 +58,10 @@ class Receiver:
             threading.Thread(target=self._work, name=f"image-{number}", daemon=True) for number in range(tally.held)
         ]
         self._poller = threading.Thread(target=self._receive, name="receiver", daemon=True)
-        self.threads = [self._poller, *self._images]
+        self.threads = [*self._images, self._poller]
 
     def start(self) -> None:
+        """Those that poll come last: where not all can start, nothing was taken yet."""
         for thread in self.threads:
             thread.start()
 
@@ -159,7 +160,7 @@ class Receiver:
         except AWS_ERRORS as error:
             self._backoff.trouble()
             log.warning("image.aws_trouble", error=explain(error), receives=received.receives, exc_info=True)
-            if received.receives > 1:  # never the image's fault, so it must not use up what tells a poisonous one
+            if received.receives > 1 and not self._is_hopeless(received, error):
                 self._renew(received, received.body.encode())
             let_go(error)  # the image is in a frame of its traceback
             return False
@@ -169,6 +170,10 @@ class Receiver:
             return False
         self._backoff.well()
         return answered
+
+    def _is_hopeless(self, received: Received, error: BaseException) -> bool:
+        """Whether its receives may run out. Else AWS's trouble must not use up what tells a poisonous image."""
+        return is_hopeless(error) or suspects.is_overdue(received.body, self._clock.now())
 
 
 class _Slot:

@@ -37,7 +37,7 @@ from skylens.store import S3Store, Store
 from skylens.systemd import Notifier
 
 log = logs.get(__name__)
-_SLOTS_PER_CORE = 4
+_SLOTS_PER_CORE, _MOST_SLOTS = 4, 256
 _BESIDE, _MOST_BESIDE = 6, 128
 """For each slot, how many images more may be in flight, waiting for it or being answered; and most of these."""
 _REPLY_LINGER, _DELETE_LINGER = 0.1, 0.25
@@ -77,7 +77,7 @@ def _build(
 ) -> Worker:
     """Everything wired together. ``launched`` goes out while the model loads."""
     cores = cpu.cores()
-    slots = settings.slots or _SLOTS_PER_CORE * cores
+    slots = settings.slots or min(_MOST_SLOTS, _SLOTS_PER_CORE * cores)
     name = instance or f"{socket.gethostname()}-{os.getpid()}"
     tally = Tally(slots, clock, slots + min(_BESIDE * slots, _MOST_BESIDE))
 

@@ -11,6 +11,7 @@ received before is a suspect:
 An image that kills dies alone from its second time on, and ends as a dead letter by itself.
 """
 
+import math
 from collections.abc import Sequence
 
 from skylens.errors import MessageError
@@ -43,9 +44,10 @@ def _is_suspect(received: Received) -> bool:
 
 
 class _Whose(Struct, frozen=True, kw_only=True):
-    """Of a request, also of a newer version, only whose it is."""
+    """Of a request, also of a newer version, only whose it is and until when."""
 
     tenant: Name = "default"
+    deadline: float = math.inf
 
 
 def tenant(body: str) -> str:
@@ -54,6 +56,14 @@ def tenant(body: str) -> str:
         return decode(_Whose, body).tenant
     except MessageError:
         return ""
+
+
+def is_overdue(body: str, now: float) -> bool:
+    """Whether nobody wants the answer any more; False when that cannot be read."""
+    try:
+        return decode(_Whose, body).deadline < now
+    except MessageError:
+        return False
 
 
 def marked(body: str) -> bytes:

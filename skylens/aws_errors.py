@@ -108,6 +108,13 @@ _CODES = {
         "403",
     },
 }
+_HOPELESS = {
+    "InvalidMessageContents",
+    "InvalidParameterValue",
+    "InvalidObjectState",
+    "InvalidRequest",
+}
+"""Of SQS: characters that it does not carry, too many bytes. Of S3: an archived object, one under a client's key."""
 _STATUS, _CODE = re.compile(r"status code: (\d{3})"), re.compile(r"<Code>([\w.]+)</Code>")
 _BY_CODE = {code: trouble for trouble, codes in _CODES.items() for code in codes}
 
@@ -181,6 +188,11 @@ def is_spent(error: ClientError) -> bool:
     """A delivery can no longer be deleted or extended: expired, deleted meanwhile, or hidden for SQS's 12 hours."""
     text = error.response["Error"]["Message"]
     return is_gone(error) or "parameter ReceiptHandle" in text or "Total VisibilityTimeout" in text
+
+
+def is_hopeless(error: BaseException) -> bool:
+    """AWS refuses this very message or object, whoever tries it and whenever: what it holds, or how it was stored."""
+    return isinstance(error, ClientError) and error.response["Error"]["Code"] in _HOPELESS
 
 
 def is_too_long(error: ClientError) -> bool:

@@ -231,8 +231,16 @@ _Any = TypeVar("_Any")
 _M = TypeVar("_M", bound=Message)
 
 
+UNCARRIED = {"\ufffe".encode(): b"\\ufffe", "\uffff".encode(): b"\\uffff"}
+"""Characters that JSON may hold and SQS does not carry, and how JSON writes them so that it does."""
+
+
 def encode(value: object) -> bytes:
-    return msgspec.json.encode(value)
+    """As JSON that SQS carries, whatever texts it holds."""
+    data = msgspec.json.encode(value)
+    for raw, escaped in UNCARRIED.items():
+        data = data.replace(raw, escaped)
+    return data
 
 
 def decode(kind: type[_Any], data: bytes | str) -> _Any:

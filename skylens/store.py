@@ -70,7 +70,7 @@ class Store(Protocol):
         ...
 
     def invite(self, key: str, wanted: Wanted, seconds: int) -> Invitation:
-        """Let anybody who has it store that object, and no other, for so long. Asks nobody."""
+        """Let anybody who has it store that object, and no other, for so long, unless it is there. Asks nobody."""
         ...
 
     def copy(self, source: str, key: str) -> bool:
@@ -148,12 +148,12 @@ class S3Store:
         named = {"Bucket": self.bucket, "Key": key, "ContentType": wanted.content_type}
         url = self._client.generate_presigned_url(
             "put_object",
-            Params={**named, "ContentLength": wanted.size, "ChecksumSHA256": digest},
+            Params={**named, "ContentLength": wanted.size, "ChecksumSHA256": digest, "IfNoneMatch": "*"},
             ExpiresIn=seconds,
             HttpMethod="PUT",
         )
         headers = {"Content-Type": wanted.content_type, "Content-Length": str(wanted.size)}
-        return Invitation(url, headers | {"x-amz-checksum-sha256": digest})
+        return Invitation(url, headers | {"x-amz-checksum-sha256": digest, "If-None-Match": "*"})
 
     def copy(self, source: str, key: str) -> bool:
         try:

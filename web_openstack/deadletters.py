@@ -10,13 +10,14 @@ import hashlib
 from dataclasses import dataclass
 
 from skylens import logs
+from skylens.aws_errors import AWS_ERRORS, explain, is_hopeless
 from skylens.clock import Clock
 from skylens.errors import MessageError, PoisonImageError, SkylensError
 from skylens.messages import Failure, Reply, Request, Struct, encode, read
 from skylens.outcomes import LARGEST, outcome_key, read_outcome
 from skylens.queues import Queue, Received
 from skylens.reply_to import Replies
-from skylens.store import Store
+from skylens.store import Object, Store
 from web_openstack.deleted import is_tombstone
 from web_openstack.metrics import WebMetrics
 from web_openstack.unstored import Unstored
@@ -47,11 +48,19 @@ class DeadLetters:
     metrics: WebMetrics
 
     def poll(self, wait: int = 0) -> int:
-        """Settle up to ten dead letters; how many there were."""
-        received = self.queue.receive(10, wait)
+        """Settle up to ten dead letters; how many there were.
+
+        What AWS refuses of one comes again, and keeps no other; then raises what boto3 raised first.
+        """
+        received, troubles = self.queue.receive(10, wait), []
         for message in received:
-            self._settle(message)
-            self.queue.delete([message.receipt])
+            try:
+                self._settle(message)
+                self.queue.delete([message.receipt])
+            except AWS_ERRORS as error:
+                troubles.append(error)
+        if troubles:
+            raise troubles[0]
         return len(received)
 
     def _settle(self, message: Received) -> None:
@@ -75,7 +84,7 @@ class DeadLetters:
             self.replies.send(request.reply_to, encode(reply))
             return
         try:
-            held = self.outputs.get(key, LARGEST)
+            held = self._held(key)
             is_deleted = held is not None and is_tombstone(read_outcome(key, held))
         except MessageError:  # whoever stored that stops no other letter; who waits is told as of a poisonous image
             log.exception("outcome.unreadable", key=key)
@@ -85,6 +94,15 @@ class DeadLetters:
             self.state.delete(PREFIX + place)
         if held is not None:
             self.replies.send(request.reply_to, held.data)
+
+    def _held(self, key: str) -> Object | None:
+        """The outcome that is there. Raises MessageError when S3 will never give it out."""
+        try:
+            return self.outputs.get(key, LARGEST)
+        except AWS_ERRORS as error:
+            if is_hopeless(error):
+                raise MessageError(f"the outcome {key}: {explain(error)}") from error
+            raise
 
     def _keep(self, place: str, reason: str, body: str) -> None:
         letter = DeadLetter(at=self.clock.now(), reason=reason, body=body)

@@ -36,6 +36,8 @@ SECONDS = 900
 """For which an invitation is good."""
 LOOKED_AT = 256 * 1024
 """First bytes of an image among which its header must be."""
+KEPT = 16_384
+"""Uploads known to be good, though their submission was refused, of which the first bytes are not fetched again."""
 LONGEST = 16 * 1024
 """Bytes of a request's JSON."""
 _Kind = TypeVar("_Kind", bound=Struct)
@@ -67,6 +69,8 @@ class Direct:
     """Counts an image against a tenant's limits. Raises TooManyRequestsError."""
     _busy: set[str] = field(default_factory=set, init=False)
     """Uploads that this process is taking in just now."""
+    _good: dict[str, None] = field(default_factory=dict, init=False)
+    """Uploads that are images to take and not taken in yet, oldest first."""
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def invite(self, announced: Announced, tenant: str) -> tuple[str, Invitation]:
@@ -153,6 +157,8 @@ class Direct:
         """
         try:
             size = self.jobs.calls.submit(self.inputs.size, place).result()
+            if size is not None and place in self._good:
+                return True
             start = None if size is None else self.jobs.calls.submit(self.inputs.start, place, LOOKED_AT).result()
         except AWS_ERRORS as error:
             raise unavailable(error, "; nothing was taken in") from error
@@ -163,6 +169,10 @@ class Direct:
         except SkylensError:
             self._clear(place)
             raise
+        with self._lock:
+            self._good[place] = None
+            if len(self._good) > KEPT:
+                del self._good[next(iter(self._good))]
         return True
 
     def _judge(self, start: bytes, size: int) -> None:
@@ -172,6 +182,8 @@ class Direct:
 
     def _clear(self, place: str) -> None:
         """The job has a copy of its own, or never will. What stays for want of AWS's answer expires like any image."""
+        with self._lock:
+            self._good.pop(place, None)
         try:
             self.jobs.calls.submit(self.inputs.delete, place).result()
         except AWS_ERRORS as error:

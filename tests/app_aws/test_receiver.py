@@ -11,6 +11,7 @@ from app_aws.receiver import Receiver
 from app_aws.tally import Tally
 from skylens.clock import Clock
 from skylens.fakes import FakeQueue, aws_error
+from skylens.messages import encode
 
 
 class Setting:
@@ -204,6 +205,8 @@ def test_one_that_never_started_is_finished(setting):
         (aws_error("AccessDenied", 403), 2, 1),
         (aws_error("ExpiredToken"), 2, 1),
         (aws_error("NoSuchBucket", 404), 2, 1),
+        (aws_error("InvalidMessageContents"), 2, 0),
+        (aws_error("InvalidObjectState", 403), 2, 0),
         (RuntimeError("broken"), 2, 0),
     ],
 )
@@ -218,6 +221,19 @@ def test_any_aws_trouble_late_in_its_life_queues_an_image_anew(setting, error, r
     one.receiver.start()
     until(lambda: one.handled == ["a"] * (1 + copies) and one.tally.settled(0))
     assert [message.receives for message in one.queue.messages.values()] == ([] if copies else [receives])
+
+
+def test_trouble_queues_nothing_anew_that_nobody_wants_any_more(setting):
+    one, body = setting(slots=1), encode({"deadline": Clock().now() - 1}).decode()
+    one.queue.dead, one.queue.max_receives, one.queue.visibility = FakeQueue(), 3, 0.05
+    one.receiver._handle = always_in_trouble
+    one.send(body)
+    one.receiver.start()
+    until(lambda: [message.body for message in one.queue.dead.messages.values()] == [body])
+
+
+def always_in_trouble(received, worked):
+    raise aws_error("AccessDenied", 403)
 
 
 def test_an_image_survives_an_outage_longer_than_its_receives(setting):

@@ -3,6 +3,7 @@
 import os
 import signal
 import threading
+from collections import defaultdict
 
 import numpy as np
 import pytest
@@ -17,7 +18,7 @@ from skylens.active import Active, Canary
 from skylens.clock import Clock
 from skylens.errors import SettingsError, UnavailableError
 from skylens.fakes import FakeQueue, FakeStore
-from skylens.messages import Model
+from skylens.messages import Model, WorkerEvent, read
 
 
 @pytest.fixture
@@ -77,6 +78,25 @@ def test_its_visibility_timeout_goes_with_each_receive(no_cloud, monkeypatch):
     worker = service._build(service._settings({}), Metadata(NOWHERE, Clock()), None, Clock(), systemd.NOBODY)
     worker._parts.events.close("test", 10)
     assert asked == {"skylens-events": None, "skylens-requests": 77, "skylens-requests-dead": None}
+
+
+@pytest.mark.parametrize("cores", [1, 64, 448])
+def test_on_an_instance_of_any_size_its_events_can_be_read_and_nothing_is_taken_before_all_threads_run(
+    no_cloud, monkeypatch, cores
+):
+    queues = defaultdict(FakeQueue)
+
+    class Queues:
+        def named(self, name, visibility=None):
+            return queues[name]
+
+    monkeypatch.setattr(service, "quick_queues", lambda _: Queues())
+    monkeypatch.setattr(service.cpu, "cores", lambda: cores)
+    worker = service._build(service._settings({}), Metadata(NOWHERE, Clock()), None, Clock(), systemd.NOBODY)
+    worker._parts.events.close("test", 10)
+    told = [read(WorkerEvent, message.body) for message in queues["skylens-events"].messages.values()]
+    assert {event.slots for event in told} == {min(256, 4 * cores)}
+    assert worker._parts.receiver.threads[-1].name == "receiver"
 
 
 @pytest.mark.parametrize("name", ["SIGTERM", "SIGINT"])

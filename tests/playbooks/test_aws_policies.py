@@ -296,6 +296,20 @@ def test_a_worker_may_not_write_an_outcome_in_the_place_of_another(policies):
 
 
 @pytest.mark.parametrize(
+    "how",
+    [
+        {"s3:x-amz-storage-class": "GLACIER"},
+        {"s3:x-amz-server-side-encryption": "aws:kms"},
+        {"s3:x-amz-server-side-encryption-customer-algorithm": "AES256"},
+    ],
+)
+def test_a_worker_may_not_write_an_outcome_that_nobody_can_read(policies, how):
+    (asked,) = questions(*first("output/default/1.json"), OURS)
+    assert allows(policies["worker"], asked)
+    assert not allows(policies["worker"], asked._replace(context={**asked.context, **how}))
+
+
+@pytest.mark.parametrize(
     ("network", "may"),
     [({"aws:SourceVpc": "vpc-1"}, True), ({"aws:SourceVpc": "vpc-2"}, False), ({"aws:SourceIp": "192.0.2.7"}, False)],
     ids=["its-own", "another", "none"],

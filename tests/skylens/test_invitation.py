@@ -32,6 +32,11 @@ def test_what_was_announced_is_stored_where_it_was_invited_to(store):
     assert store.get("acme/uploads/1").data == DATA
 
 
+def test_it_is_stored_once(store):
+    invitation = store.invite("acme/uploads/4", WANTED, 60)
+    assert [put(invitation, DATA) for _ in range(3)] == [200, 412, 412]
+
+
 def test_other_bytes_are_not_what_was_announced(store):
     assert put(store.invite("acme/uploads/2", WANTED, 60), DATA[::-1]) == 400
     assert store.get("acme/uploads/2") is None
@@ -44,7 +49,7 @@ def test_the_signature_binds_all_that_was_announced(store):
     assert asked.path == "/invited/acme/uploads/3"
     assert query["X-Amz-Algorithm"] == ["AWS4-HMAC-SHA256"]
     assert query["X-Amz-Expires"] == ["60"]
-    assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host;x-amz-checksum-sha256"]
+    assert query["X-Amz-SignedHeaders"] == ["content-length;content-type;host;if-none-match;x-amz-checksum-sha256"]
 
 
 def test_another_size_type_checksum_or_key_is_another_signature(store):

@@ -162,6 +162,14 @@ def test_a_reply_without_an_answer_is_a_message_error():
         read(Reply, json.dumps({"v": 1, "id": ID, "tenant": "acme"}))
 
 
+@pytest.mark.parametrize("text", ["a\ufffeb", "\uffff", "\uffff\ufffe" * 3, "\ufffd\U0001ffff"])
+def test_whatever_text_a_message_has_sqs_carries_it(text):
+    reply = Reply(id="1", tenant="t", failure=Failure(code="x", detail=text))
+    body = encode(reply).decode()
+    assert not {"\ufffe", "\uffff"} & set(body)
+    assert read(Reply, body) == reply
+
+
 def test_a_request_never_exceeds_its_limit():
     assert len(encode_request(REQUEST)) < messages.REQUEST_LIMIT
     cut = read(messages.Request, encode_request(msgspec.structs.replace(REQUEST, name='"' * 1024)))

@@ -28,6 +28,7 @@ def test_a_big_image_is_stored_by_its_client_and_recognised_like_any_other(start
     assert requests.post(f"{cloud.url}/v1/images", json={"upload": upload["id"]}, timeout=60).status_code == 404
     assert requests.put(upload["url"], data[::-1], headers=upload["headers"], timeout=60).status_code == 400
     assert requests.put(upload["url"], data, headers=upload["headers"], timeout=60).status_code == 200
+    assert requests.put(upload["url"], data, headers=upload["headers"], timeout=60).status_code == 412
     asked = {"upload": upload["id"], "name": name}
     answers = [requests.post(f"{cloud.url}/v1/images", json=asked, timeout=90) for _ in range(2)]
     assert [answer.status_code for answer in answers] == [200, 200]

@@ -2,15 +2,18 @@
 
 import threading
 
+import msgspec
 import pytest
 import structlog
+from botocore.exceptions import ClientError
 from fleets import report
 from web_tier import picture
 
 from skylens.errors import PoisonImageError, UnavailableError, UndecodableImageError
 from skylens.fakes import FakeQueue, aws_error
 from skylens.instances import DEPLOYMENT_TAG
-from skylens.messages import Failure, Reply, decode, encode, read
+from skylens.messages import Failure, Reply, Request, decode, encode, read
+from skylens.outcomes import read_outcome
 from skylens.store import RECORD
 from web_openstack.deadletters import DeadLetters
 from web_openstack.housekeeping import ASTRAY, FORGOTTEN, SEEN_EVERY, SEEN_TAG, Astray, Housekeeping, ReplyQueues
@@ -336,12 +339,17 @@ def test_an_unreadable_outcome_does_not_hide_those_behind_it(web):
     assert not web.deps.jobs.demand.is_outstanding(second.id, "default")
 
 
-@pytest.mark.parametrize("body", [b"nonsense", bytes(RECORD + 1), None])
+@pytest.mark.parametrize("body", [b"nonsense", bytes(RECORD + 1), None, "uncarried"])
 def test_an_outcome_that_is_none_stops_no_other_dead_letter(web, body):
     """As a worker in wrong hands may store it; ``None``: it says that it is another job's."""
     first, second = submit(web), submit(web)
     foreign = Reply(id=second.id, tenant="default", failure=Failure.of(UndecodableImageError("x")))
-    web.outputs.put(f"default/{first.id}.json", encode(foreign) if body is None else body, "application/json")
+    if body is None:
+        body = encode(foreign)
+    elif body == "uncarried":  # SQS refuses it as it is
+        own = Reply(id=first.id, tenant="default", failure=Failure.of(UndecodableImageError("\uffff")))
+        body = msgspec.json.encode(own)
+    web.outputs.put(f"default/{first.id}.json", body, "application/json")
     dead = dead_letters(web)
     for request in (first, second):
         dead.queue.send(encode(request))
@@ -351,6 +359,29 @@ def test_an_outcome_that_is_none_stops_no_other_dead_letter(web, body):
     assert [(reply.id, reply.failure.code) for reply in told] == [
         (request.id, PoisonImageError.code) for request in (first, second)
     ]
+
+
+def test_an_outcome_that_s3_never_gives_out_stops_no_other_dead_letter(web):
+    first, second = submit(web), submit(web)
+    web.outputs.put(f"default/{first.id}.json", b"archived", "application/json")
+    web.outputs.script.fail("get", aws_error("InvalidObjectState", 403))
+    dead = dead_letters(web)
+    for request in (first, second):
+        dead.queue.send(encode(request))
+    assert dead.poll() == 2
+    assert dead.queue.messages == {}
+
+
+def test_trouble_with_one_dead_letter_keeps_no_other(web):
+    first, second = submit(web), submit(web)
+    web.outputs.script.fail("put_if", aws_error("SlowDown", 503))
+    dead = dead_letters(web)
+    for request in (first, second):
+        dead.queue.send(encode(request))
+    with pytest.raises(ClientError):
+        dead.poll()
+    assert [read(Request, message.body).id for message in dead.queue.messages.values()] == [first.id]
+    assert read_outcome(f"default/{second.id}.json", web.outputs.get(f"default/{second.id}.json")).failure
 
 
 @pytest.mark.parametrize("body", [b"nonsense", bytes(RECORD + 1)])

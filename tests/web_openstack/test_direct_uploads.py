@@ -11,6 +11,7 @@ from web_tier import picture
 
 from skylens.fakes import aws_error
 from skylens.store import Wanted
+from web_openstack import direct
 from web_openstack.direct import LONGEST, SECONDS
 
 
@@ -133,6 +134,21 @@ def test_what_is_no_image_to_take_is_refused_and_no_worker_touches_it(web, data,
 
 def fetched(web):
     return [call for call in web.inputs.script.calls if call[0] == "start"]
+
+
+def test_the_first_bytes_of_a_good_upload_are_fetched_once_however_often_its_submission_is_refused(web):
+    name = stored(web)
+    web.inputs.script.fail("copy", aws_error("SlowDown", 503), times=5)
+    assert [submit(web, name).status_code for _ in range(6)] == [503] * 5 + [202]
+    assert len(fetched(web)) == 1
+
+
+def test_only_so_many_uploads_are_known_to_be_good(web, monkeypatch):
+    monkeypatch.setattr(direct, "KEPT", 1)
+    web.inputs.script.fail("copy", aws_error("SlowDown", 503), times=4)
+    for name in [stored(web), stored(web)] * 2:
+        assert submit(web, name).status_code == 503
+    assert len(fetched(web)) == 4
 
 
 @pytest.mark.parametrize(
