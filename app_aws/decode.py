@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from app_aws.cpu import cores
 from app_aws.manifest import Input
 from skylens import parts, scans
 from skylens.errors import SkylensError, TooLargeError, UndecodableImageError
@@ -33,8 +34,8 @@ _TURNS = {
 _EXIF = 2**20
 """Bytes of the largest EXIF block that is read, as many as a JPEG may hold: one value of 16 MiB takes six seconds."""
 _GROUPS = 2**16
-_LARGE, _ALONE = 2**29, threading.Lock()
-"""Bytes of tables from which on no other such picture is decoded meanwhile: together they would fill the memory."""
+_LARGE, _FEW = 2**29, threading.BoundedSemaphore(max(1, cores() // 2))
+"""Bytes of tables from which on only so few such pictures are decoded at once: more would fill the memory."""
 _ONES = (1.0, 1.0, 1.0)
 _SIDEWAYS = 5
 """Orientations from here on swap width and height."""
@@ -58,7 +59,7 @@ def pixels(data: bytes, wanted: Input, max_pixels: int) -> NDArray[np.uint8]:
             _check_size(image, max_pixels)
             if data.startswith(parts.JPEG):
                 scans.check(data, image.width * image.height)
-            with _ALONE if _tables(data, image) > _LARGE else nullcontext():
+            with _FEW if _tables(data, image) > _LARGE else nullcontext():
                 return np.asarray(_fit(image, wanted))
     except (SkylensError, MemoryError):
         raise
@@ -90,10 +91,11 @@ def _tables(data: bytes, image: Image.Image) -> int:
     There may be a group of tables for each 4 x 4 pixels, up to 65,536, each of at least four bytes in the file. A group
     takes some 6 KB, and 80 bytes more for each of its bytes, as measured with libwebp 1.6.
     """
-    if image.format != "WEBP" or not (b"VP8L" in data or b"ALPH" in data):
+    size = min(len(data), int.from_bytes(data[4:8], "little") + 8)  # what is behind the RIFF is never read
+    if image.format != "WEBP" or (data.find(b"VP8L", 0, size) < 0 and data.find(b"ALPH", 0, size) < 0):
         return 0
-    groups = min(_GROUPS, -(-image.width // 4) * -(-image.height // 4), len(data) // 4)
-    return groups * 6 * 1024 + 80 * len(data)
+    groups = min(_GROUPS, -(-image.width // 4) * -(-image.height // 4), size // 4)
+    return groups * 6 * 1024 + 80 * size
 
 
 def _check_size(image: Image.Image, max_pixels: int) -> None:

@@ -91,10 +91,13 @@ class OnnxEngine:
         return _softmax(scores) if self.manifest.output.activation == "softmax" else scores
 
     def _try_once(self) -> None:
+        black = np.zeros(self.manifest.input.shape, np.float32)
         try:
-            scores = self.infer([np.zeros(self.manifest.input.shape, np.float32)])
+            scores, two = self.infer([black]), self.infer([black, black])
         except Exception as error:  # onnxruntime's errors share no base class
             raise ModelError(f"the model fails on a black image: {str(error)[:300]}") from error
+        if two.size != 2 * scores.size:
+            raise ModelError(f"the model gives {scores.size} scores for one image, but {two.size} for two at once")
         if scores.shape != (1, len(self.labels)):
             raise ModelError(f"labels.txt has {len(self.labels)} labels, but the model gives {scores.size} scores")
         if not ((scores >= -_SLACK) & (scores <= 1 + _SLACK)).all():

@@ -181,7 +181,7 @@ class Switch:
             return None
         try:
             found = self._models.load(model_id)
-        except (ModelError, *AWS_ERRORS) as error:
+        except (ModelError, OSError, *AWS_ERRORS) as error:  # OSError: of a full disk
             pause = min(_MOST, _FIRST * 2.0 ** min(times, 10))
             self._troubles[model_id] = (times + 1, self._clock.ticks() + pause)
             said = error.detail if isinstance(error, ModelError) else explain(error)

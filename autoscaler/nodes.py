@@ -88,6 +88,6 @@ class WebNodes:
         try:
             with httpcore.ConnectionPool(network_backend=bounded) as pool:
                 answer = pool.request(method, url, headers=headers, content=body)
-        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException):
-            return None
+        except (httpcore.NetworkError, httpcore.ProtocolError, httpcore.TimeoutException, ValueError):
+            return None  # ValueError: of an address that is none
         return answer.content if answer.status in GOOD else None

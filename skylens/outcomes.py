@@ -18,6 +18,10 @@ def read_outcome(key: str, held: Object) -> Reply:
     Raises MessageError when it cannot be read or carried, or is that of another job.
     """
     reply = read(Reply, held.data)
+    try:
+        held.data.decode()
+    except UnicodeDecodeError as error:  # in a field that nobody knows
+        raise MessageError(f"the outcome {key} is not UTF-8") from error
     if any(raw in held.data for raw in UNCARRIED):
         raise MessageError(f"the outcome {key} holds U+FFFE or U+FFFF unescaped, which no queue carries")
     if outcome_key(reply.id, reply.tenant) != key:

@@ -100,7 +100,7 @@ class Channel(HTTPChannel):  # type: ignore[misc]
 
     def __init__(self, server: "Server", *args: Any, **options: Any) -> None:
         super().__init__(server, *args, **options)
-        self._parser = partial(Parser, self.adj, server.gate, server.room, server.memory)
+        self._parser = partial(Parser, self.adj, server.gate, server.room, server.memory, str(self.addr[0]))
 
     def _refuse(self) -> None:
         self.refusing = True

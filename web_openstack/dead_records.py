@@ -11,7 +11,7 @@ from skylens.messages import Request, decode, encode_request, read
 from skylens.outcomes import LARGEST, outcome_key, read_outcome
 from skylens.queues import Queue
 from skylens.store import Store
-from web_openstack.deadletters import PREFIX, UNREADABLE, DeadLetter
+from web_openstack.deadletters import PREFIX, DeadLetter
 
 
 @dataclass(frozen=True)
@@ -52,9 +52,10 @@ class DeadRecords:
         record goes. After a crash between any two of them the same call does the rest.
         """
         letter = self.get(name)
-        if name.startswith(UNREADABLE):
-            raise MessageError("no release here can read it; `skylens dead show` prints it")
-        request, now = read(Request, letter.body), self.clock.now()
+        try:
+            request, now = read(Request, letter.body), self.clock.now()
+        except MessageError as error:
+            raise MessageError("no release here can read it; `skylens dead show` prints it") from error
         if now - request.received > self.retention:
             raise UnknownJobError("it is older than results are kept, so nobody could fetch its answer")
         if not request.data and self.inputs.size(request.key) is None:

@@ -50,14 +50,14 @@ class DeadLetters:
     def poll(self, wait: int = 0) -> int:
         """Settle up to ten dead letters; how many there were.
 
-        What AWS refuses of one comes again, and keeps no other; then raises what boto3 raised first.
+        One that cannot be settled comes again, and keeps no other; then raises whatever was wrong with the first such.
         """
         received, troubles = self.queue.receive(10, wait), []
         for message in received:
             try:
                 self._settle(message)
                 self.queue.delete([message.receipt])
-            except AWS_ERRORS as error:
+            except Exception as error:  # noqa: BLE001 - raised below, once the others are settled
                 troubles.append(error)
         if troubles:
             raise troubles[0]

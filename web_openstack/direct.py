@@ -28,7 +28,7 @@ from skylens.store import Invitation, Store, Wanted
 from web_openstack import header
 from web_openstack.jobs import Jobs, check_id, made_at, unavailable
 from web_openstack.uploads import Readable, Uploads, clean_name
-from web_openstack.webhooks.callbacks import Callback, promised
+from web_openstack.webhooks.callbacks import Callback
 
 log = logs.get(__name__)
 
@@ -120,7 +120,10 @@ class Direct:
             known = self.jobs.demand.is_outstanding(job, tenant) or self.jobs.look(job, tenant) is not None
             if not known and self._is_good(place):
                 name = clean_name(asked.name) or job
-                with suppress(UnknownJobError), promised(callback, job):  # or another node's request was first
+                if callback and not callback.register(job):
+                    callback.agree(job)
+                # what is registered stays, whatever comes now: another node may just have told its client of it
+                with suppress(UnknownJobError):  # or another node's request was first
                     if self.jobs.is_stored(job, tenant):
                         self.charge(tenant)
                     self.jobs.submit_stored(

@@ -10,6 +10,7 @@ from waitress.adjustments import Adjustments
 
 from skylens.errors import BadRequestError, SkylensError, TooSlowError, UnavailableError
 from web_openstack import framing
+from web_openstack.audit import network
 from web_openstack.callers import Caller, Tell
 from web_openstack.gate import Gate, refusal
 from web_openstack.room import Place, Room
@@ -42,11 +43,16 @@ class Parser(framing.Parser):
         gate: Gate | None,
         room: Room | None,
         memory: Room | None,
+        peer: str,
         turned_away: Callable[[], None],
         tell: Tell,
     ) -> None:
-        """``room``: needed for bodies that are not small; ``memory``: to read them then; None takes in any."""
+        """``room``: needed for bodies that are not small; ``memory``: to read them then; None takes in any.
+
+        ``peer``: the address of who is connected.
+        """
         super().__init__(adj)
+        self._peer = peer
         self.refused: SkylensError | None = None
         self.caller: Caller | None = None
         self.waiting: Callable[[], None] | None = None
@@ -142,12 +148,19 @@ class Parser(framing.Parser):
         if why := refusal(verdict):
             self._turn_away(why)
         elif self.caller:
-            self._find_room(self.caller.tenant)
+            self._find_room(self._sharer(self.caller))
 
-    def _find_room(self, tenant: str) -> None:
+    def _sharer(self, caller: Caller) -> str:
+        """Whose the room is: the tenant's; where nobody is asked who they are, that of the network they come from."""
+        if caller.key:
+            return caller.tenant
+        proxied = self._header("X-Forwarded-For") if self.adj.trusted_proxy in {"*", self._peer} else None
+        return network(proxied.rpartition(",")[2].strip() if proxied else self._peer)
+
+    def _find_room(self, sharer: str) -> None:
         size = STEP if self.chunked else self.content_length
         if self._room and size > self.adj.inbuf_overflow:
-            self._place = self._room.ask(tenant, size, self._hear())
+            self._place = self._room.ask(sharer, size, self._hear())
             if not self._place.taken:
                 self.waiting = self._enter
 
@@ -158,7 +171,7 @@ class Parser(framing.Parser):
     def _find_memory(self) -> None:
         """Let it be read as soon as there is memory for it; until then it lies on disk."""
         if self._memory and self.caller and not self._kept:
-            self._kept = self._memory.ask(self.caller.tenant, self.body_bytes_received, self._hear())
+            self._kept = self._memory.ask(self._sharer(self.caller), self.body_bytes_received, self._hear())
             if not self._kept.taken:
                 self.waiting, self.completed = self._read, False
 

@@ -22,9 +22,10 @@ from skylens.store import Object, Store
 from web_openstack.berths import Berths
 from web_openstack.deleted import Deleted, is_tombstone, tombstone
 from web_openstack.demand import DemandCounter
+from web_openstack.digests import Digests
 from web_openstack.fairness import Standing
 from web_openstack.recent import Recent
-from web_openstack.result_cache import ResultCache
+from web_openstack.result_cache import ResultCache, is_of_the_future
 from web_openstack.uploads import Image, clean_name
 from web_openstack.waiters import Waiter, Waiters
 
@@ -82,6 +83,7 @@ class Jobs:
     heard: Callable[[Reply], None] = lambda _: None
     """Is told of every answer that this process meets, repeats included."""
     copying: Berths = field(default_factory=lambda: Berths(COPYING))
+    digests: Digests = field(default_factory=Digests)
 
     def submit(self, image: Image, *, tenant: str, top: int, trace: str = "", job: str = "", turn: str = "") -> str:
         """Store the image, then queue its request. The job's id; from here on the promise holds.
@@ -194,6 +196,7 @@ class Jobs:
         except BaseException as error:
             if is_first:
                 self.demand.withdrawn(job, tenant)
+                self.digests.take(job, tenant)
             if isinstance(error, AWS_ERRORS):
                 raise unavailable(error, "; nothing was taken in") from error
             raise
@@ -201,6 +204,8 @@ class Jobs:
     def _send(
         self, job: str, key: str, name: str, digest: str, tenant: str, top: int, trace: str, data: bytes = b""
     ) -> Callable[[], None]:
+        if digest:
+            self.digests.note(job, tenant, digest)
         now = self.clock.now()
         request = Request(
             id=job,
@@ -265,7 +270,7 @@ class Jobs:
             return reply or self._poll(waiter, job, tenant, wait, gone)
 
     def _poll(self, waiter: Waiter, job: str, tenant: str, wait: float, gone: Callable[[], bool]) -> Reply | None:
-        until, reply = self.clock.ticks() + wait, None
+        until, reply = self.clock.ticks() + wait, waiter.reply  # which may have come while S3 was asked
         while reply is None and not waiter.woken and self.clock.ticks() < until and not gone():
             reply = waiter.wait(min(POLL, until - self.clock.ticks()), gone) or self.look(job, tenant)
         return reply
@@ -293,9 +298,12 @@ class Jobs:
             timings = reply.result.timings
             service = timings.finished.timestamp() - timings.started.timestamp()
         fresh = self.demand.answered(reply.id, reply.tenant, service)
+        digest = self.digests.take(reply.id, reply.tenant)
         if fresh:
             self.recent.add(reply)
-            self.cache.add(reply)
+            is_its = reply.result is not None and reply.result.digest == digest != ""
+            if is_its and not is_of_the_future(reply, self.clock.now()):
+                self.cache.add(reply)
         self.waiters.resolve(reply)
         self.heard(reply)
         return fresh

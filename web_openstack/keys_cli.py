@@ -88,11 +88,17 @@ def tenant(text: str) -> str:
     return text
 
 
+LONGEST = timedelta(days=36_500)
+
+
 def duration(text: str) -> timedelta:
     match = re.fullmatch(r"([1-9]\d{0,5})([smhdw])", text, re.ASCII)
     if not match:
         raise argparse.ArgumentTypeError(f"{text!r} is no time: a number and one of s, m, h, d, w, such as 90d")
-    return timedelta(**{UNITS[match[2]]: int(match[1])})
+    found = timedelta(**{UNITS[match[2]]: int(match[1])})
+    if found > LONGEST:
+        raise argparse.ArgumentTypeError(f"{text!r} is more than a century")
+    return found
 
 
 def rate(text: str) -> str:

@@ -3,6 +3,7 @@
 import threading
 from collections import OrderedDict
 
+from skylens.errors import PoisonImageError
 from skylens.messages import Reply, encode
 from web_openstack.deleted import Deleted
 
@@ -23,7 +24,9 @@ class Recent:
         self._bytes = 0
 
     def add(self, reply: Reply) -> None:
-        """Keep the first answer to a job."""
+        """Keep the first answer to a job; not a dead letter's, for ``skylens dead retry`` brings another one."""
+        if reply.failure is not None and reply.failure.code == PoisonImageError.code:
+            return
         place, size = (reply.id, reply.tenant), len(encode(reply))
         with self._lock:
             if place in self._deleted or place in self._replies:

@@ -15,14 +15,12 @@ from skylens.errors import MessageError
 from skylens.messages import Reply
 from skylens.outcomes import LARGEST, read_outcome
 from skylens.store import Store
-from web_openstack.result_cache import ResultCache
+from web_openstack.result_cache import AHEAD, ResultCache, is_of_the_future
 
 log = logs.get(__name__)
 
 FETCHED, ROUND, READERS = 2000, 200, 8
 """Most answers fetched for a tenant, so many in each round of housekeeping, so many at a time."""
-AHEAD = 900.0
-"""Seconds by which another node's clock may be ahead: S3 refuses those that are off by more."""
 STRETCHES = (60.0, 600.0, 3600.0, 86400.0)
 """Seconds back that are listed to find them, one after the other until there are enough."""
 
@@ -53,7 +51,7 @@ class Refill:
             return
         with ThreadPoolExecutor(READERS) as readers:
             for reply in readers.map(self._fetch, some):
-                if reply is not None:
+                if reply is not None and not is_of_the_future(reply, self.clock.now()):
                     self.cache.add(reply)
 
     def _newest(self, tenant: str) -> deque[str]:

@@ -19,6 +19,10 @@ OVERHEAD = 700
 """Bytes that an entry takes beside its answer, as measured."""
 
 
+AHEAD = 900.0
+"""Seconds by which another machine's clock may be ahead: S3 refuses those that are off by more."""
+
+
 class _Key(NamedTuple):
     tenant: str
     digest: str
@@ -112,3 +116,8 @@ class ResultCache:
         if entry is not None:
             del self._places[entry.job, key.tenant]
             self._size -= len(entry.data) + OVERHEAD
+
+
+def is_of_the_future(reply: Reply, now: float) -> bool:
+    """Whether it says that its image was finished later than any clock tells: it would never be too old to give out."""
+    return reply.result is not None and reply.result.timings.finished.timestamp() > now + AHEAD

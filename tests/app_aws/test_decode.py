@@ -1,6 +1,7 @@
 """Whatever bytes a client sends, it gets upright pixels on white or a sentence it can read."""
 
 import contextlib
+import io
 import os
 import struct
 import subprocess
@@ -283,9 +284,16 @@ def test_of_pictures_with_large_tables_one_is_decoded_at_a_time(monkeypatch, los
         return made
 
     monkeypatch.setattr(decode, "_fit", fitted)
+    monkeypatch.setattr(decode, "_FEW", threading.BoundedSemaphore(1))  # as on two processors
     with ThreadPoolExecutor(2) as threads:
         assert len(list(threads.map(lambda _: pixels(data, INPUT, 10**6), range(2)))) == 2
     assert at_once[1] == most
+
+
+def test_what_is_behind_a_picture_makes_its_tables_no_larger():
+    data = encoded(Image.new("RGB", (1000, 1000)), "WEBP", lossless=True)
+    with Image.open(io.BytesIO(data)) as image:
+        assert decode._tables(data + bytes(2**21), image) == decode._tables(data, image) < decode._LARGE
 
 
 @pytest.mark.parametrize("size", [(SIDE + 1, 1), (1, SIDE + 1)])

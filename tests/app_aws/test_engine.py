@@ -38,7 +38,8 @@ def test_a_model_of_batch_one_is_asked_image_by_image():
     session = FakeSession(inputs=[Tensor("image", [1, 3, 32, 32])])
     scores = engine(session).infer([grey(0.25), grey(0.5)])
     assert scores[:, 0].tolist() == [0.25, 0.5]
-    assert session.batches == [1, 1, 1]
+    assert session.batches[-2:] == [1, 1]
+    assert set(session.batches) == {1}
 
 
 def test_softmax_makes_probabilities_of_logits():
@@ -69,10 +70,19 @@ def test_a_session_unlike_its_manifest_is_refused(session, labels, said):
 def test_scores_that_are_no_probabilities_name_the_cure():
     class Logits(FakeSession):
         def run(self, names, feeds):
-            return [np.full((1, 2), -7.0)]
+            return [np.full((len(feeds["image"]), 2), -7.0)]
 
     with pytest.raises(ModelError, match="softmax"):
         engine(Logits())
+
+
+def test_a_model_that_makes_one_answer_of_two_images_is_refused():
+    class Folding(FakeSession):
+        def run(self, names, feeds):
+            return [super().run(names, feeds)[0].mean(axis=0, keepdims=True)]
+
+    with pytest.raises(ModelError, match="2 scores for one image, but 2 for two"):
+        engine(Folding())
 
 
 def test_a_model_that_fails_at_once_is_refused():

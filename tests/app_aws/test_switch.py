@@ -1,5 +1,6 @@
 """A worker goes from one version to the next without losing an image, and stays on what works."""
 
+import errno
 import threading
 from concurrent.futures import ThreadPoolExecutor
 
@@ -33,6 +34,7 @@ class World:
     def __init__(self, seconds=0):
         self.time, self.store = FakeClock(), FakeStore()
         self.missing, self.loads, self.made = set(), [], {}
+        self.trouble = ModelError("it is not there")
         self.models = Bucket(self.store, self.load)
         self.switch = Switch(self.serving(1), self.models, self.time.clock(), seconds)
         self.switch.start()
@@ -45,7 +47,7 @@ class World:
     def load(self, model_id):
         self.loads.append(model_id)
         if model_id in self.missing:
-            raise ModelError(f"there is no {model_id}")
+            raise self.trouble
         return self.serving(int(model_id.partition("@")[2]))
 
     def want(self, model, canary=None, share=0.5, *, look=True):
@@ -117,7 +119,9 @@ def test_a_canary_that_is_activated_is_not_loaded_again(world):
     assert world.lives(2)
 
 
-def test_a_version_that_cannot_be_loaded_leaves_the_old_one_at_work_and_is_tried_again_later(world):
+@pytest.mark.parametrize("trouble", [ModelError("it is not there"), OSError(errno.ENOSPC, "the disk is full")])
+def test_a_version_that_cannot_be_loaded_leaves_the_old_one_at_work_and_is_tried_again_later(world, trouble):
+    world.trouble = trouble
     world.missing.add("net@2")
     world.want("net@2")
     assert world.answer() == 1

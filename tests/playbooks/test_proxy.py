@@ -333,6 +333,7 @@ def test_behind_a_balancer_the_web_tier_knows_its_clients_and_no_address_keeps_t
 
 REFUSED = (
     *("/metrics", "/metrics/", "/METRICS", "//metrics", "/%6detrics", "/metrics/scaler"),
+    *("///metrics", "////METRICS", "/%2f%2fmetrics", "///internal/demand"),
     *("/internal", "/internal/demand", "/Internal/fleet", "//internal/demand", "/%69nternal/demand"),
 )
 

@@ -5,7 +5,6 @@ import threading
 import msgspec
 import pytest
 import structlog
-from botocore.exceptions import ClientError
 from fleets import report
 from web_tier import picture
 
@@ -137,6 +136,22 @@ def test_a_crash_while_settling_a_dead_letter_repeats_it(web, broken):
     web.clock.sleep(31)
     assert dead.poll() == 1
     assert f"default/{request.id}.json" in web.outputs.objects
+
+
+def test_after_a_dead_letter_is_retried_its_client_finds_the_new_answer_at_this_node_too(web):
+    request = submit(web)
+    web.deps.jobs.settle(web.reply(request, failure=PoisonImageError()))
+    assert web.client.simulate_get(f"/v1/images/{request.id}").json["code"] == PoisonImageError.code
+    web.deps.jobs.settle(web.reply(request))
+    assert web.client.simulate_get(f"/v1/images/{request.id}").json["labels"][0]["label"] == "cat"
+
+
+def test_an_answer_that_comes_while_s3_is_asked_is_not_missed(web, monkeypatch):
+    request, jobs = submit(web), web.deps.jobs
+    jobs.demand.withdrawn(request.id, "default")
+    reply = web.reply(request)
+    monkeypatch.setattr(type(jobs), "look", lambda self, *_: self.waiters.resolve(reply))  # S3 has nothing yet
+    assert web.client.simulate_get(f"/v1/images/{request.id}?wait=5").status_code == 200
 
 
 def test_an_unreadable_dead_letter_is_kept_for_the_operator(web):
@@ -339,16 +354,16 @@ def test_an_unreadable_outcome_does_not_hide_those_behind_it(web):
     assert not web.deps.jobs.demand.is_outstanding(second.id, "default")
 
 
-@pytest.mark.parametrize("body", [b"nonsense", bytes(RECORD + 1), None, "uncarried"])
+@pytest.mark.parametrize("body", [b"nonsense", bytes(RECORD + 1), None, "uncarried", "no text"])
 def test_an_outcome_that_is_none_stops_no_other_dead_letter(web, body):
     """As a worker in wrong hands may store it; ``None``: it says that it is another job's."""
     first, second = submit(web), submit(web)
     foreign = Reply(id=second.id, tenant="default", failure=Failure.of(UndecodableImageError("x")))
     if body is None:
         body = encode(foreign)
-    elif body == "uncarried":  # SQS refuses it as it is
+    elif isinstance(body, str):  # SQS refuses it as it is
         own = Reply(id=first.id, tenant="default", failure=Failure.of(UndecodableImageError("\uffff")))
-        body = msgspec.json.encode(own)
+        body = msgspec.json.encode(own) if body == "uncarried" else encode(own)[:-1] + b',"new":"\xff"}'
     web.outputs.put(f"default/{first.id}.json", body, "application/json")
     dead = dead_letters(web)
     for request in (first, second):
@@ -372,13 +387,14 @@ def test_an_outcome_that_s3_never_gives_out_stops_no_other_dead_letter(web):
     assert dead.queue.messages == {}
 
 
-def test_trouble_with_one_dead_letter_keeps_no_other(web):
+@pytest.mark.parametrize("trouble", [aws_error("SlowDown", 503), RuntimeError("a fault of ours")])
+def test_trouble_with_one_dead_letter_keeps_no_other(web, trouble):
     first, second = submit(web), submit(web)
-    web.outputs.script.fail("put_if", aws_error("SlowDown", 503))
+    web.outputs.script.fail("put_if", trouble)
     dead = dead_letters(web)
     for request in (first, second):
         dead.queue.send(encode(request))
-    with pytest.raises(ClientError):
+    with pytest.raises(type(trouble)):
         dead.poll()
     assert [read(Request, message.body).id for message in dead.queue.messages.values()] == [first.id]
     assert read_outcome(f"default/{second.id}.json", web.outputs.get(f"default/{second.id}.json")).failure

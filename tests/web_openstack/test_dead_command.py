@@ -89,6 +89,12 @@ def test_one_that_cannot_be_read_is_shown_as_it_is_and_not_queued(place, capsys)
     assert queued(place) == []
 
 
+def test_a_tenant_may_be_called_unreadable(place):
+    bury(place, "unreadable/0198a")
+    assert run(place, "retry", "unreadable/0198a") == 0
+    assert [request.tenant for request in queued(place)] == ["unreadable"]
+
+
 def test_one_is_queued_again_to_be_worked_alone_and_its_answer_can_be_stored(place):
     assert run(place, "retry", FIRST) == 0
     (request,) = queued(place)

@@ -16,8 +16,9 @@ from web_tier import multipart, picture
 
 from skylens.clock import FakeClock
 from web_openstack import incoming, server
-from web_openstack.callers import SCOPES, Caller
+from web_openstack.callers import SCOPES, Caller, Open
 from web_openstack.connections import Connections
+from web_openstack.gate import Gate
 from web_openstack.room import PATIENCE, Room
 
 MOST = 2 * 1024**2
@@ -165,14 +166,37 @@ def test_a_wait_that_was_over_before_it_does_not_end_the_next():
             return True
 
         def verdict(self, _header):
-            return Caller("acme", "", frozenset(SCOPES))
+            return Caller("acme", "a key", frozenset(SCOPES))
 
-    parser = incoming.Parser(Adjustments(), AtOnce(), room, None, turned_away=lambda: None, tell=lambda: None)
+    parser = incoming.Parser(Adjustments(), AtOnce(), room, None, peer="", turned_away=lambda: None, tell=lambda: None)
     parser.received(f"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: {MOST // 2}\r\n\r\n".encode())
     told[0]()
     assert (parser.go_on(), parser.refused, bool(parser.waiting)) == (b"", None, True)
     room.leave(before)
     assert (parser.go_on(), parser.refused, parser.waiting) == (b"", None, None)
+
+
+@pytest.mark.parametrize(
+    ("proxy", "said", "sharer"),
+    [
+        ("127.0.0.1", "192.0.2.7", "192.0.2.7"),
+        ("127.0.0.1", "2001:db8:1:2:3::4", "2001:db8:1:2::/64"),
+        ("127.0.0.1", "", "127.0.0.1"),
+        ("", "192.0.2.7", "127.0.0.1"),
+        ("10.0.0.1", "192.0.2.7", "127.0.0.1"),
+    ],
+)
+def test_where_nobody_is_asked_who_they_are_networks_share_the_room(proxy, said, sharer):
+    room, given = (
+        Room(MOST, FakeClock()),
+        {"trusted_proxy": proxy, "trusted_proxy_headers": "x-forwarded-for"} if proxy else {},
+    )
+    parser = incoming.Parser(
+        Adjustments(**given), Gate(Open()), room, None, peer="127.0.0.1", turned_away=lambda: None, tell=lambda: None
+    )
+    forwarded = f"X-Forwarded-For: {said}\r\n" if said else ""
+    parser.received(f"POST / HTTP/1.1\r\nHost: a\r\n{forwarded}Content-Length: {MOST // 2}\r\n\r\n".encode())
+    assert dict(room._own) == {sharer: MOST // 2}
 
 
 def test_who_leaves_while_it_waits_is_forgotten(web, port, keys, full):

@@ -167,6 +167,7 @@ def test_who_did_what_is_kept(run, turn):
     [
         (("add", "Acme"), "no tenant"),
         (("add", "acme", "--expires", "soon"), "such as 90d"),
+        (("add", "acme", "--expires", "999999w"), "more than a century"),
         (("add", "acme", "--scope", "all"), "invalid choice"),
         (("limit", "acme", "--rate", "fast"), "such as 100/second"),
         (("limit", "acme", "--per-day", "-1"), "not a whole number"),

@@ -1,7 +1,7 @@
 """The same picture again: answered at the door, by the model at work, for its own tenant, stored like any answer."""
 
 import hashlib
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import msgspec
 import pytest
@@ -55,6 +55,25 @@ def test_the_same_picture_again_needs_no_worker(seen):
     assert web.inputs.objects == {}
     assert web.deps.jobs.demand.outstanding() == 0
     assert "skylens_web_cached_total 1.0" in web.client.simulate_get("/metrics").text
+
+
+@pytest.mark.parametrize(
+    ("digest", "years"),
+    [(hashlib.sha256(picture(size=(9, 9))).hexdigest(), 0), (None, 7000)],
+    ids=["of-another", "late"],
+)
+def test_what_a_worker_says_of_another_picture_or_of_the_future_is_not_given_again(make_web, digest, years):
+    web = make_web()
+    web.deps.jobs.cache.follow(None)
+    post(web)
+    (request,) = web.taken()
+    reply = web.reply(request)
+    timings = msgspec.structs.replace(
+        reply.result.timings, finished=reply.result.timings.finished + timedelta(days=365 * years)
+    )
+    result = msgspec.structs.replace(reply.result, digest=digest or request.digest, timings=timings)
+    web.deps.jobs.settle(msgspec.structs.replace(reply, result=result))
+    assert len(web.deps.jobs.cache) == 0
 
 
 def test_it_is_stored_before_its_client_hears_of_it(seen):
@@ -234,10 +253,10 @@ def test_after_a_start_the_newest_answers_are_back(seen, make_web):
     assert fresh.taken() == []
 
 
-def store(web, at, number, key=""):
+def store(web, at, number, key="", finished=None):
     """An answer of that moment, by default where it belongs."""
     job = before("default", at).removeprefix("default/") + f"-{number}"
-    reply = made(number, at=at)
+    reply = made(number, at=finished or at)
     reply = msgspec.structs.replace(reply, id=job, result=msgspec.structs.replace(reply.result, id=job))
     web.outputs.put(key or f"default/{job}.json", encode(reply), "application/json")
 
@@ -247,6 +266,7 @@ def test_what_a_worker_may_store_to_harm_is_not_taken_in_and_hides_nothing(make_
     now = web.clock.now()
     store(web, now - 60, 1, key=f"{before('default', now - 50)}-other.json")
     web.outputs.put(f"{before('default', now - 40)}-large.json", bytes(RECORD + 1), "application/json")
+    store(web, now - 45, FETCHED + 1, finished=now + 10**9)
     for number in range(FETCHED):
         store(web, now + 3600, number)
     store(web, now - 30, FETCHED)

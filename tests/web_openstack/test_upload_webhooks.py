@@ -45,14 +45,44 @@ def test_another_webhook_for_the_same_image_is_refused_and_the_first_one_stays(m
     assert submit(web, name, TOLD).status_code == 202
 
 
-def test_a_webhook_whose_image_is_not_taken_in_is_taken_back(make_web):
-    web = make_web(webhook_secrets=SETTING)
+@pytest.mark.parametrize("age", [0, 3700])
+def test_a_webhook_whose_image_is_not_taken_in_yet_stays_for_its_repeat_however_old_the_invitation_is(make_web, age):
+    web, receiver = make_web(webhook_secrets=SETTING), Receiver()
+    name = stored(web)
+    web.clock.sleep(age)
+    web.inputs.script.fail("copy", aws_error("SlowDown", 503))
+    assert submit(web, name, TOLD).status_code == 503
+    work = courier(web, receiver)
+    turns(work, web, 100)
+    assert submit(web, name, TOLD).status_code == 202
+    assert len(pending(web)) == 1
+    web.deps.jobs.settle(web.reply(web.taken()[0]))
+    turns(work, web, 100)
+    assert receiver.ids == [name.partition(".")[0]]
+
+
+def test_one_whose_image_never_comes_is_dropped_in_time(make_web):
+    web, receiver = make_web(webhook_secrets=SETTING), Receiver()
     name = stored(web)
     web.inputs.script.fail("copy", aws_error("SlowDown", 503))
     assert submit(web, name, TOLD).status_code == 503
-    assert (pending(web), len(web.deps.hooks.agenda)) == ([], 0)
+    turns(courier(web, receiver), web, 3700, step=20)
+    assert (pending(web), receiver.got) == ([], [])
+
+
+def test_what_another_node_promised_meanwhile_stays_promised(make_web):
+    web = make_web(webhook_secrets=SETTING)
+    name, copy = stored(web), web.inputs.copy
+
+    def beaten(source, key):
+        """Another node was told the same and was quicker, up to clearing the upload away."""
+        assert copy(source, key)
+        web.inputs.delete(source)
+        return copy(source, key)
+
+    web.inputs.copy = beaten
     assert submit(web, name, TOLD).status_code == 202
-    assert len(pending(web)) == 1
+    assert pending(web) == [f"webhooks/default/{name.partition('.')[0]}"]
 
 
 def test_an_older_webhook_stays_when_its_image_cannot_be_sent_again(make_web):

@@ -67,7 +67,7 @@ class Delivery:
         if held is None or held.age < held.hook.pause:
             return None if held is None else held.hook.pause - held.age
         try:
-            body = self.events.of(held.hook, place)
+            body = self.events.of(held)
         except (DeletedError, ExpiredError, UnknownJobError) as error:
             self._give_up(held, error.code)
             return None

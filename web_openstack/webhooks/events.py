@@ -10,10 +10,13 @@ from web_openstack.batches import Batches, Item, line
 from web_openstack.deleted import is_tombstone
 from web_openstack.jobs import Jobs, made_at
 from web_openstack.webhooks.agenda import Place
-from web_openstack.webhooks.hooks import Hook
+from web_openstack.webhooks.hooks import Held
 
 ORPHAN = 3600.0
-"""Seconds after which a webhook is dropped whose image or batch never came to be, as its request broke off."""
+"""Seconds after which a webhook is dropped whose image or batch never came to be, as its request broke off.
+
+They count from when it was promised: an upload's id, or that of an Idempotency-Key, may be older by hours.
+"""
 
 
 @dataclass(frozen=True)
@@ -22,14 +25,14 @@ class Events:
     batches: Batches
     answers: BatchAnswers
 
-    def of(self, hook: Hook, place: Place) -> bytes | None:
+    def of(self, held: Held) -> bytes | None:
         """The body; None while the image or batch is not finished.
 
         Raises DeletedError, ExpiredError and UnknownJobError when there will never be one, UnavailableError.
         """
-        if self.age(place) > self.jobs.retention:
+        if self.age(held.place) > self.jobs.retention:
             raise ExpiredError
-        return self._image(place) if hook.kind == "image" else self._batch(place)
+        return self._image(held) if held.hook.kind == "image" else self._batch(held)
 
     def age(self, place: Place) -> float:
         """Seconds since the image or batch was taken in."""
@@ -39,10 +42,11 @@ class Events:
     def _clock(self) -> Clock:
         return self.jobs.clock
 
-    def _image(self, place: Place) -> bytes | None:
+    def _image(self, held: Held) -> bytes | None:
+        place = held.place
         reply = self.jobs.look(place.id, place.tenant)
         if reply is None:
-            if self.age(place) > ORPHAN and not self.jobs.is_stored(place.id, place.tenant):
+            if held.age > ORPHAN and not self.jobs.is_stored(place.id, place.tenant):
                 raise UnknownJobError
             return None
         if is_tombstone(reply):
@@ -50,11 +54,12 @@ class Events:
         told = line(Item(name=reply.name, id=reply.id), reply)
         return encode({"type": f"image.{told['status']}", "data": told})
 
-    def _batch(self, place: Place) -> bytes | None:
+    def _batch(self, held: Held) -> bytes | None:
+        place = held.place
         try:
             batch = self.batches.find(place.id, place.tenant)
         except UnknownJobError:
-            if self.age(place) > ORPHAN:
+            if held.age > ORPHAN:
                 raise
             return None
         states = self.answers.states(batch, place.tenant)
