@@ -69,10 +69,11 @@ def _minimum(desired: int, seen: Observation, _: Limits, __: int) -> tuple[int, 
 def _maximum(desired: int, seen: Observation, _: Limits, active: int) -> tuple[int, str]:
     """Leaving instances take room until they are gone, but nobody is made to leave for their sake."""
     leaving = len(seen.workers) - active
-    most = min(seen.maximum, max(active, seen.maximum - leaving))
+    most = min(seen.maximum, max(active, seen.maximum - leaving - seen.unsure))
     if desired <= most:
         return desired, ""
-    return most, f"maximum {seen.maximum}" + (f" with {leaving} leaving" if leaving else "")
+    perhaps = f", {seen.unsure} perhaps launched" if seen.unsure else ""
+    return most, f"maximum {seen.maximum}" + (f" with {leaving} leaving" if leaving else "") + perhaps
 
 
 def _step(desired: int, _: Observation, limits: Limits, active: int) -> tuple[int, str]:
@@ -95,7 +96,7 @@ def _per_hour(desired: int, seen: Observation, limits: Limits, active: int) -> t
     if staying > budget + _ROUNDING:
         most: float = math.floor(active * budget / staying + _ROUNDING)
     else:
-        most = active + _affordable(budget - spending.hourly, spending.next_hourly)
+        most = active + max(0, _affordable(budget - spending.hourly, spending.next_hourly) - seen.unsure)
     return (desired, "") if desired <= most else (int(most), name)
 
 
@@ -116,8 +117,8 @@ def _per_day(desired: int, seen: Observation, limits: Limits, active: int) -> tu
     spare = left - min(each * _until_midnight(seen.at) / 3600, budget / 2) - spending.hourly * brief
     most: float = min(active, seen.minimum)
     if left > 0:
-        alone = min(1, active + _affordable(left, _bill(spending, limits)))
-        more = active + _affordable(spare, each * brief) if spare > 0 else 0
+        alone = min(1, active + max(0, _affordable(left, _bill(spending, limits)) - seen.unsure))
+        more = active + max(0, _affordable(spare, each * brief) - seen.unsure) if spare > 0 else 0
         most = max(most, alone, more)
     if not spending.complete and most > active:
         most, name = active, f"{name}: what was spent today is not known yet"

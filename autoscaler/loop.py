@@ -125,8 +125,8 @@ class Loop:
         seen = self._parts.signals.observe()
         wanted = self._parts.policy.decide(seen)
         allowed, self._calm = clamp(wanted, seen, self._limits, self._calm)
-        if settled and self._may_act(seen):
-            self._act(allowed.desired, seen)
+        if self._may_act(seen):  # while it is not known what came of a launch, nothing more is launched
+            self._act(allowed.desired if settled else min(allowed.desired, seen.active), seen)
         self._report(seen, wanted, allowed)
         for watcher in self._parts.watchers:
             watcher.saw(seen, wanted, allowed)

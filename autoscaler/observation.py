@@ -73,6 +73,8 @@ class Observation(Struct, frozen=True, kw_only=True):
     """Mean percent of their processors that the able workers use; None until told, and of none."""
     no_capacity: float = 0.0
     """Seconds until EC2 is asked for capacity again; 0 when some place is open."""
+    unsure: int = 0
+    """Instances that EC2 may have launched without saying so, and does not show yet: room is kept for them."""
     spending: Spending | None = None
     """None where nobody adds up."""
     stale: frozenset[str] = frozenset()

@@ -108,6 +108,7 @@ class Signals:
             nodes=self._nodes,
             cpu=cpu.percent,
             no_capacity=self._from.fleet.no_capacity(),
+            unsure=self._from.fleet.unsure(),
             spending=self._from.accounts.spending(workers, at) if self._from.accounts else None,
             stale=self._stale(counted, cpu),
             ages=self._ages(counted, cpu, at),

@@ -32,6 +32,10 @@ class Fleet(Protocol):
         """Seconds until EC2 is asked for capacity again; 0 when some place has not refused lately."""
         ...
 
+    def unsure(self) -> int:
+        """Instances that AWS may have launched without saying so: room is kept for them until it has shown them."""
+        ...
+
     def settle(self) -> list[str]:
         """Repeat a launch whose answer was lost, if there is one: the ids that it gave."""
         ...

@@ -102,6 +102,10 @@ class AsgFleet:
     def no_capacity(self) -> float:
         return self._refusals.left(self._clock.ticks())
 
+    def unsure(self) -> int:
+        """None: what the group was asked for is what it wants, and is coming."""
+        return 0
+
     def settle(self) -> list[str]:
         """No answer is worth waiting for: the next look tells what came of it."""
         return []

@@ -19,14 +19,23 @@ from skylens.instances import Instances, Place
 class _Attempt:
     """One launch. Its token makes EC2 launch it once, however often it is asked, so all that is sent stays the same.
 
-    ``unknown``: EC2 may have launched it, for an answer did not come.
+    ``unknown``: EC2 may have launched it, for an answer did not come. ``began``, ``asked``: ticks of its first call and
+    of its last.
     """
 
     count: int
     token: str
     place: Place
     user_data: str
+    began: float
+    asked: float
     unknown: bool = False
+
+
+PATIENCE = 60.0
+"""Seconds for which a launch of unknown outcome is repeated before another place is tried."""
+UNSEEN = 300.0
+"""Seconds from its last call in which EC2 may yet show what such a launch made, as ``roster.UNSEEN``."""
 
 
 def _token() -> str:
@@ -37,8 +46,10 @@ class Ec2Fleet:
     """Owned by the loop's thread. A place that refused, or gave fewer than asked, is passed over for a while.
 
     An attempt that may have launched although no answer came is kept, and repeated with the same token until EC2 says
-    what came of it; one that EC2 refused is not, since the demand may be gone by the time that EC2 agrees. An
-    autoscaler that dies before leaves its instances to be found by their tag.
+    what came of it; one that EC2 refused is not, since the demand may be gone by the time that EC2 agrees. After
+    ``PATIENCE``, if another place is open, that one is tried; room is kept meanwhile for what the first may have made,
+    which EC2 shows like any instance, and nothing more is asked for there. An autoscaler that dies before leaves its
+    instances to be found by their tag.
     """
 
     def __init__(
@@ -48,6 +59,8 @@ class Ec2Fleet:
         self._instances, self._clock, self._token = instances, clock, token
         self._places = {place: Refusals() for place in places}
         self._attempt: _Attempt | None = None
+        self._left: list[_Attempt] = []
+        """Those given up without knowing what came of them, one a place at most."""
         self._fresh = True
         self._log = logs.get("autoscaler")
 
@@ -58,17 +71,28 @@ class Ec2Fleet:
         return None if shown is None else Look(shown)
 
     def no_capacity(self) -> float:
+        return min(map(self._closed, self._places))
+
+    def unsure(self) -> int:
         now = self._clock.ticks()
-        return min(refusals.left(now) for refusals in self._places.values())
+        self._left = [one for one in self._left if now - one.asked < UNSEEN]
+        return sum(one.count for one in self._left)
+
+    def _closed(self, place: Place) -> float:
+        """Seconds until the place may be asked again; 0 when it may be."""
+        now = self._clock.ticks()
+        waits = [one.asked + UNSEEN - now for one in self._left if one.place == place]
+        return max(self._places[place].left(now), *waits, 0.0)
 
     def launch(self, count: int, sure: Callable[[], bool]) -> list[str]:
         """From the first place that gives any; what it does not give, the next place is asked for in the next call."""
         if self._attempt is not None:
             return self.settle() if sure() else []
-        for place, refusals in self._places.items():
-            if refusals.left(self._clock.ticks()):
+        for place in self._places:
+            if self._closed(place):
                 continue
-            attempt = _Attempt(count, self._token(), place, self._instances.user_data())
+            now = self._clock.ticks()
+            attempt = _Attempt(count, self._token(), place, self._instances.user_data(), began=now, asked=now)
             if not sure():
                 return []
             self._attempt = attempt
@@ -83,12 +107,17 @@ class Ec2Fleet:
         attempt = self._attempt
         if attempt is None:
             return []
+        attempt.asked = self._clock.ticks()
         try:
             ids = self._instances.launch(attempt.count, attempt.token, attempt.place, attempt.user_data)
         except AWS_ERRORS as error:
             attempt.unknown |= classify(error) is Trouble.UNREACHABLE
             if not (attempt.unknown and _says_nothing(error)):
                 self._attempt = None
+            elif attempt.asked - attempt.began > PATIENCE and self._is_open_but(attempt.place):
+                self._attempt = None
+                self._left.append(attempt)
+                self._log.warning("fleet.unsure", place=str(attempt.place), asked=attempt.count, detail=explain(error))
             if classify(error) is Trouble.CAPACITY:
                 self._pass_over(attempt, explain(error))
             raise
@@ -97,6 +126,10 @@ class Ec2Fleet:
             self._pass_over(attempt, f"gave {len(ids)}")
         self._log.info("fleet.launched", asked=attempt.count, given=len(ids), place=str(attempt.place), instances=ids)
         return ids
+
+    def _is_open_but(self, place: Place) -> bool:
+        """Whether some other place may be asked now."""
+        return any(not self._closed(other) for other in self._places if other != place)
 
     def _pass_over(self, attempt: _Attempt, detail: str) -> None:
         seconds = self._places[attempt.place].add(self._clock.ticks())
@@ -122,7 +155,7 @@ class Ec2Fleet:
         """EC2 needs nothing."""
 
     def forget(self) -> None:
-        self._attempt, self._fresh = None, True
+        self._attempt, self._left, self._fresh = None, [], True
 
 
 def places(types: Sequence[str], subnets: Sequence[str], *, spot: bool) -> list[Place]:

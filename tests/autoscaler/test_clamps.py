@@ -271,22 +271,24 @@ dollars = st.floats(0, 20)
     no_capacity=st.sampled_from([0.0, 5.0]),
     stale=st.sampled_from([(), ("demand",)]),
     calm=st.none() | st.builds(Calm, since=st.floats(900, 1000), most=counts),
+    unsure=st.integers(0, 5),
 )
 def test_whatever_the_limits_the_result_is_never_above_the_maximum_and_a_launch_fits_them_all(
-    desired, limits, maximum, busy, leaving, money, no_capacity, stale, calm
+    desired, limits, maximum, busy, leaving, money, no_capacity, stale, calm, unsure
 ):
     seen = observation(maximum=maximum, busy=busy, draining=leaving, stale=stale)
-    seen = replace(seen, spending=money, no_capacity=no_capacity)
+    seen = replace(seen, spending=money, no_capacity=no_capacity, unsure=unsure)
     decision, _ = clamped(desired, seen, limits, calm)
     assert 0 <= decision.desired <= maximum
     launched = decision.desired - seen.active
     if launched > 0:
         assert not no_capacity
         assert launched <= limits.step
+        assert busy + leaving + unsure + launched <= maximum
         if limits.budget_per_hour:
-            assert money.hourly + launched * money.next_hourly <= limits.budget_per_hour + 1e-6
+            assert money.hourly + (unsure + launched) * money.next_hourly <= limits.budget_per_hour + 1e-6
         if limits.budget_per_day:
-            assert launched * money.next_hourly / 60 <= limits.budget_per_day - money.today + 1e-6
+            assert (unsure + launched) * money.next_hourly / 60 <= limits.budget_per_day - money.today + 1e-6
 
 
 @given(desired=st.integers(0, 100), maximum=st.integers(1, 12), busy=counts, pending=counts, leaving=counts)

@@ -4,7 +4,7 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from autoscaler.fleets import NoCapacityError
-from autoscaler.fleets.ec2 import Ec2Fleet, places
+from autoscaler.fleets.ec2 import UNSEEN, Ec2Fleet, places
 from skylens.clock import FakeClock
 from skylens.fakes import FakeInstances, aws_error
 from skylens.instances import ANYWHERE, Place
@@ -99,6 +99,44 @@ def test_a_forgotten_launch_is_not_repeated():
         stage.launch(3)
     stage.fleet.forget()
     assert stage.fleet.settle() == []
+
+
+ILL = aws_error("InternalError", 500)
+
+
+def test_a_launch_that_stays_unknown_leaves_its_place_for_another_and_room_for_what_it_may_have_made():
+    stage = Stage(A, B)
+    stage.ec2.script.fail("launch", ILL, times=62)
+    with pytest.raises(ClientError):
+        stage.launch(3)
+    for _ in range(61):
+        assert stage.fleet.unsure() == 0
+        stage.clock.sleep(1)
+        with pytest.raises(ClientError):
+            stage.fleet.settle()
+    assert stage.asked() == [(3, "a", A)] * 62
+    assert (stage.fleet.unsure(), stage.fleet.settle(), stage.fleet.no_capacity()) == (3, [], 0)
+    assert len(stage.launch(2)) == 2
+    stage.clock.sleep(UNSEEN - 1)
+    assert len(stage.launch(1)) == 1
+    assert stage.asked()[62:] == [(2, "b", B), (1, "c", B)]
+    stage.clock.sleep(1)
+    assert stage.fleet.unsure() == 0
+    assert len(stage.launch(1)) == 1
+    assert stage.asked()[-1] == (1, "d", A)
+
+
+def test_without_another_place_a_launch_that_stays_unknown_is_repeated_until_ec2_says():
+    stage = Stage(A)
+    stage.ec2.script.fail("launch", ILL, times=400)
+    with pytest.raises(ClientError):
+        stage.launch(3)
+    for _ in range(399):
+        stage.clock.sleep(1)
+        with pytest.raises(ClientError):
+            stage.fleet.settle()
+    assert len(stage.fleet.settle()) == 3
+    assert set(stage.asked()) == {(3, "a", A)}
 
 
 def test_a_place_without_capacity_is_passed_over_for_a_while_that_doubles():

@@ -155,3 +155,47 @@ def test_a_launch_that_ec2_throttled_is_not_made_when_its_demand_is_gone():
     world.web.outstanding = 0
     world.seconds(10)
     assert world.launches == 0
+
+
+class IllPlace:
+    """RunInstances of EC2 answers 500 in one place, or in all; instances that it made are never shown."""
+
+    def __init__(self, world, subnet=""):
+        self.world, self.subnet, self.launch = world, subnet, world.ec2.launch
+        world.ec2.launch = self.refuse
+
+    def refuse(self, count, token, place, user_data=""):
+        if self.subnet in place.subnet:
+            raise aws_error("InternalError", 500)
+        return self.launch(count, token, place, user_data)
+
+
+def test_where_one_place_answers_errors_without_end_another_is_tried_and_the_maximum_holds():
+    world = World(boot=60)
+    IllPlace(world, "subnet-a")
+    world.autoscaler(subnets="subnet-a,subnet-b", maximum=10, minimum=1)
+    world.web.outstanding = 24
+    world.seconds(70)
+    assert world.alive == 4  # six may be in the other place, for all that EC2 says
+    world.seconds(400)
+    assert world.ec2.peak <= 10
+    assert world.web.outstanding == 0
+
+
+def test_while_launches_are_unknown_the_fleet_shrinks_and_gives_up_the_lost():
+    world = World(boot=1)
+    world.autoscaler(minimum=0, maximum=20)
+    world.web.outstanding = 40
+    world.seconds(5)
+    assert world.alive == 10
+    IllPlace(world)
+    world.web.outstanding = 4000
+    world.seconds(5)
+    lost, *others = world.ec2.alive
+    world.machines[lost].mute = True
+    world.web.outstanding = 400 * len(others)
+    world.seconds(310)
+    assert lost not in world.ec2.alive
+    world.web.outstanding = 0
+    world.seconds(60)
+    assert world.alive == 0

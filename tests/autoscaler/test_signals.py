@@ -18,7 +18,7 @@ SOURCES = {
     BOOTS: {"boot_seconds"},
     SERVICE: {"service_seconds"},
     "the settings": {"minimum", "maximum"},
-    "the autoscaler": {"at", "no_capacity", "stale", "ages"},
+    "the autoscaler": {"at", "no_capacity", "unsure", "stale", "ages"},
 }
 
 

@@ -99,14 +99,26 @@ def test_only_the_proxy_can_be_reached_and_it_keeps_metrics_to_itself(side):
         assert not side.reachable(port)
 
 
+def credentials(cloud):
+    """Names of the application credentials that nodes of this deployment may have."""
+    found = cloud.identity.application_credentials(user=cloud.current_user_id)
+    return {one.name for one in found if one.description == "skylens:deployment=guest"}
+
+
 def test_an_update_under_load_fails_no_request(side, pictures, tmp_path):
-    source = next_version(tmp_path)
+    source, cloud = next_version(tmp_path), connect()
+    present = credentials(cloud)
+    cloud.identity.create_application_credential(
+        cloud.current_user_id, "guest-web-older", description="skylens:deployment=guest"
+    )
+    assert credentials(cloud) == present | {"guest-web-older"}
     with Load(side, pictures, RATE) as load:
         good(side.play("deploy.yml", source=source))
     say(f"update under load: {load.summary}")
     assert len(load.answers) > RATE
     assert load.failed == []
     assert release(side).startswith(NEXT_VERSION)
+    assert credentials(cloud) == present
 
 
 def test_a_rollback_under_load_fails_no_request_and_brings_the_release_before(side, pictures):
