@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from skylens.aws_errors import AWS_ERRORS
 from skylens.clock import Clock
+from skylens.errors import MessageError
 from skylens.instances import RESIDENT
 from skylens.store import Store
 
@@ -56,12 +57,12 @@ class AutoscalerLease:
         self._age: float | None = None
 
     def age(self) -> float | None:
-        """Seconds, as of the last look; infinite when there is no lease, None when AWS did not say."""
+        """Seconds, as of the last look; infinite when there is no lease, None when nobody can say."""
         if self._clock.ticks() - self._looked >= _LOOK_SECONDS:
             self._looked = self._clock.ticks()
             try:
                 found = self._state.get(LEASE)
-            except AWS_ERRORS:
+            except (MessageError, *AWS_ERRORS):  # MessageError: of an object that is no lease, for its size
                 self._age = None
             else:
                 self._age = found.age if found else math.inf

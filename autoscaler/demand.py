@@ -13,6 +13,11 @@ DISAGREE = 90.0
 """Seconds after which an SQS count above the web nodes' own is no longer called lag."""
 
 
+DOUBT = 300.0
+"""Seconds after which a node is doubted no more although SQS never agreed: there may be requests that no node counts,
+as those of deleted images. What SQS has for longer than ``DISAGREE`` is believed all the same."""
+
+
 class Counted(NamedTuple):
     """``arrivals``, ``completions``: per whole second over all nodes, latest last; ``trusted``: SQS was not needed."""
 
@@ -75,9 +80,10 @@ class DemandView:
         """Take in SQS's counts."""
         self._queue = counts
         total, known = sum(counts), self._known()
+        patience = 0.0 if total <= known else DOUBT
+        self._doubted = {node: until for node, until in self._doubted.items() if now < until + patience}
         if total <= known:
             self._above = None
-            self._doubted = {node: until for node, until in self._doubted.items() if now < until}
         elif self._above is None:
             self._above = now
 

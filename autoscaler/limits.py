@@ -164,8 +164,8 @@ def _capacity(desired: int, seen: Observation, _: Limits, active: int) -> tuple[
     return active, f"no capacity for {math.ceil(seen.no_capacity)} s more"
 
 
-def _stale(desired: int, seen: Observation, _: Limits, active: int) -> tuple[int, str]:
-    held, why = _held(seen, active)
+def _stale(desired: int, seen: Observation, limits: Limits, active: int) -> tuple[int, str]:
+    held, why = _held(seen, limits, active)
     if desired >= held or NEEDED_FOR_SCALE_IN.isdisjoint(seen.stale):
         return desired, ""
     return held, f"no scale-in without {' and '.join(sorted(seen.stale & NEEDED_FOR_SCALE_IN))}{why}"
@@ -186,7 +186,7 @@ def _delay(
     desired: int, seen: Observation, limits: Limits, active: int, calm: Calm | None
 ) -> tuple[int, str, Calm | None]:
     """Hold the fleet until fewer were enough for long; then shrink to the most that was wanted meanwhile."""
-    held, why = _held(seen, active)
+    held, why = _held(seen, limits, active)
     if desired >= held:
         return desired, "", None
     if calm and seen.at < calm.since:
@@ -200,6 +200,10 @@ def _delay(
     return calm.most, "", None
 
 
-def _held(seen: Observation, active: int) -> tuple[int, str]:
-    """The fleet as it is, but for what exceeds the maximum: draining that loses no work."""
-    return (active, "") if active <= seen.maximum else (seen.maximum, f"; maximum {seen.maximum}")
+def _held(seen: Observation, limits: Limits, active: int) -> tuple[int, str]:
+    """The fleet as it is, but for what exceeds the maximum or a budget: draining that loses no work."""
+    held, why = active, ""
+    for apply in (_maximum, _per_hour, _per_day):
+        held, name = apply(held, seen, limits, active)
+        why = f"; {name}" if name else why
+    return held, why

@@ -25,7 +25,7 @@ no wrong date keeps later words from being heard."""
 STRANGERS = 10_000
 """Most names, beside the members', that are kept for when EC2 shows them: a worker may say any."""
 GRACE = 60.0
-"""Seconds of listening before a missing ``ready`` means anything."""
+"""Seconds after a launch within which all must be heard, for its missing ``ready`` to mean anything."""
 
 _SILENCE = Pulse()
 """Of a worker that was never heard; never written to."""
@@ -171,7 +171,8 @@ class Roster:
         """Instances that EC2 shows as up but that never got ready in time, or fell silent for ``LOST``.
 
         A worker that starts anew was ready before: it has as long as any other, whatever its instance's age.
-        ``hearing``: seconds for which all workers could be heard without a break; silence before that proves nothing.
+        ``hearing``: seconds for which all workers could be heard without a break; silence before that proves nothing:
+        who was launched before may have been ready then.
         """
         with self._lock:
             now, never, lost = self.clock.now(), [], []
@@ -181,7 +182,7 @@ class Roster:
                 pulse = self._pulses.get(one, _SILENCE)
                 if pulse.first_up < math.inf:
                     lost.extend([one] * (min(hearing, now - pulse.heard) > LOST))
-                elif hearing > GRACE and now - member.launched > boot_timeout:
+                elif (age := now - member.launched) > boot_timeout and hearing > min(LOST, age - GRACE):
                     never.append(one)
             return Overdue(never, lost)
 

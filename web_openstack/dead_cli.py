@@ -120,10 +120,10 @@ def _each(records: DeadRecords, args: argparse.Namespace, act: Callable[[str], N
         try:
             act(name)
         except SkylensError as error:
-            print(f"{name}: {error.detail}", file=sys.stderr)
+            print(f"{printable(name)}: {error.detail}", file=sys.stderr)
             status = 1
         else:
-            print(f"{name}: {done}")
+            print(f"{printable(name)}: {done}")
     return status
 
 

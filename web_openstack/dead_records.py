@@ -31,14 +31,14 @@ class DeadRecords:
         for key in self.state.keys(PREFIX):
             held = self.state.get(key)
             if held is not None:
-                yield key.removeprefix(PREFIX), decode(DeadLetter, held.data)
+                yield key.removeprefix(PREFIX), _letter(held.data)
 
     def get(self, name: str) -> DeadLetter:
         """Raises UnknownJobError."""
         held = self.state.get(PREFIX + name)
         if held is None:
             raise UnknownJobError(f"there is no dead letter {name!r}; `skylens dead list` names them")
-        return decode(DeadLetter, held.data)
+        return _letter(held.data)
 
     def drop(self, name: str) -> None:
         """Put one away. Raises UnknownJobError."""
@@ -78,3 +78,11 @@ class DeadRecords:
         if failure is None or failure.code != PoisonImageError.code:
             raise SkylensError("it was answered all the same; drop it")
         self.outputs.delete(outcome)
+
+
+def _letter(data: bytes) -> DeadLetter:
+    """The record; of one that is damaged, which hides no other, only that it is there."""
+    try:
+        return decode(DeadLetter, data)
+    except MessageError as error:
+        return DeadLetter(at=0.0, reason=f"the record is damaged: {error.detail}", body="")

@@ -7,6 +7,7 @@ import pytest
 from app_aws.lifecycle import LEASE, AutoscalerLease, Rules, reason_to_leave, wants_lease
 from skylens.clock import FakeClock
 from skylens.fakes import FakeStore, aws_error
+from skylens.store import RECORD
 
 USUAL = Rules(idle_timeout=0, orphan_timeout=600, resident=False)
 LEAVER = Rules(idle_timeout=30, orphan_timeout=600, resident=False)
@@ -73,4 +74,7 @@ def test_a_missing_lease_is_infinitely_old_and_an_unreadable_one_unknown(clock, 
     assert lease.age() == math.inf
     clock.sleep(30)
     state.script.fail("get", aws_error("SlowDown", 503))
+    assert lease.age() is None
+    clock.sleep(30)
+    state.put(LEASE, bytes(RECORD + 1), "application/json")
     assert lease.age() is None

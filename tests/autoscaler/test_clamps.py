@@ -231,6 +231,21 @@ def test_a_fleet_above_a_lowered_maximum_is_brought_down():
     assert decision.desired == 3
 
 
+@pytest.mark.parametrize("stale", [(), ("demand",)])
+@pytest.mark.parametrize(
+    ("limits", "today", "kept"),
+    [
+        (Limits(step=20, scale_in_seconds=10, budget_per_hour=3), 0, 3),
+        (Limits(step=20, scale_in_seconds=10, budget_per_day=3), 2.9, 1),
+        (Limits(step=20, scale_in_seconds=10, budget_per_day=3), 3, 0),
+    ],
+)
+def test_a_budget_waits_neither_for_calm_nor_for_stale_sources(stale, limits, today, kept):
+    seen = replace(observation(busy=9, stale=stale), minimum=0, spending=spending(9, today=today))
+    assert clamped(9, seen, limits)[0].desired == kept
+    assert clamped(0, seen, limits)[0].desired == kept
+
+
 def test_a_lowered_maximum_waits_neither_for_calm_nor_for_stale_sources():
     decision, calm = clamped(1, observation(maximum=3, idle=9, stale={"demand"}))
     assert decision.desired == 3

@@ -1,6 +1,6 @@
 import structlog
 
-from autoscaler.demand import DemandView
+from autoscaler.demand import DOUBT, LAG, DemandView
 from skylens.messages import Demand
 from skylens.queues import Counts
 
@@ -53,6 +53,16 @@ def test_a_restarted_node_is_doubted_until_sqs_agrees_after_its_lag():
     assert (view.counted(75).outstanding, view.counted(75).trusted) == (4, False)
     view.count(Counts(0, 0), 80)
     assert view.counted(80).trusted
+
+
+def test_a_restarted_node_is_doubted_for_minutes_only_though_sqs_never_agrees():
+    view = DemandView()
+    view.fold({"a": demand(5)}, 0)
+    view.fold({"a": demand(0, up=1)}, 10)
+    for now in range(15, 500, 5):
+        view.count(Counts(1, 0), now)
+        assert view.counted(now).trusted is (now >= 10 + LAG - 1 + DOUBT)
+    assert view.counted(500).outstanding == 1
 
 
 def test_a_young_node_seen_for_the_first_time_is_doubted_until_sqs_agrees():

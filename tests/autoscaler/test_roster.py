@@ -296,10 +296,18 @@ def test_overdue_names_who_never_came_up_and_who_is_lost_only_after_listening_fo
     stage.event("heartbeat", one="i-lost")
     stage.clock.sleep(700)
     stage.event("heartbeat", one="i-fine")
-    assert stage.roster.overdue(600, hearing=60) == ([], [])
-    assert stage.roster.overdue(600, hearing=61) == (["i-hung"], [])
+    assert stage.roster.overdue(600, hearing=300) == ([], [])
     assert stage.roster.overdue(600, hearing=301) == (["i-hung"], ["i-lost"])
     assert stage.roster.overdue(701, hearing=301) == ([], ["i-lost"])
+
+
+def test_who_was_launched_while_all_were_heard_has_its_boot_time_and_no_more():
+    stage = Stage()
+    stage.look(instance())
+    stage.clock.sleep(91)
+    assert stage.roster.overdue(90, hearing=31) == ([], [])
+    assert stage.roster.overdue(90, hearing=32) == (["i-1"], [])
+    assert stage.roster.overdue(92, hearing=91) == ([], [])
 
 
 def test_a_worker_that_starts_anew_is_lost_only_if_it_falls_silent_however_old_its_instance_is():

@@ -89,6 +89,19 @@ def test_one_that_cannot_be_read_is_shown_as_it_is_and_not_queued(place, capsys)
     assert queued(place) == []
 
 
+def test_a_damaged_record_hides_no_other(place, capsys):
+    place.state.put("dead/default/\x1b[31m", b"{", "application/json")
+    run(place, "list")
+    said = capsys.readouterr().out
+    assert "a.png" in said
+    assert "damaged" in said
+    assert run(place, "retry", "--all") == 1
+    assert len(queued(place)) == 1
+    assert run(place, "drop", "--all") == 0
+    assert "\x1b" not in "".join(capsys.readouterr())
+    assert place.state.objects == {}
+
+
 def test_a_tenant_may_be_called_unreadable(place):
     bury(place, "unreadable/0198a")
     assert run(place, "retry", "unreadable/0198a") == 0
