@@ -56,7 +56,7 @@ class LastTask(WSGITask):  # type: ignore[misc]
     def get_environment(self) -> dict[str, Any]:
         environ: dict[str, Any] = super().get_environment()
         environ[REFUSED], environ[CALLER] = self.request.refused, self.request.caller
-        environ[STORED] = self.request.leave
+        environ[STORED] = self.request.close
         return environ
 
     def build_response_header(self) -> bytes:

@@ -22,7 +22,10 @@ RETRY_AFTER = 5
 BODILESS = ("GET", "HEAD", "OPTIONS")
 """Methods whose body nobody reads."""
 STORED = "skylens.stored"
-"""In a request's environment: to be called once its image is stored, for then its room is for others."""
+"""In a request's environment: to be called once its image is stored, for then its room is for others.
+
+What nobody read of the body, as what is behind the end of a form, goes with it.
+"""
 
 
 class Parser(framing.Parser):
@@ -159,7 +162,7 @@ class Parser(framing.Parser):
 
     def _find_room(self, sharer: str) -> None:
         size = STEP if self.chunked else self.content_length
-        if self._room and size > self.adj.inbuf_overflow:
+        if self._room and size >= self.adj.inbuf_overflow:
             self._place = self._room.ask(sharer, size, self._hear())
             if not self._place.taken:
                 self.waiting = self._enter

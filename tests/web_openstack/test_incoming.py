@@ -381,6 +381,23 @@ def test_who_waits_too_long_for_memory_is_told_when_to_come_again(web, port, key
         assert status(one) == 202
 
 
+@pytest.mark.parametrize("size", [1000, HALF])
+@pytest.mark.parametrize("route", ["/v1/images", "/"])
+def test_what_is_behind_the_end_of_a_form_is_let_go_as_well_while_its_client_waits(
+    web, port, keys, monkeypatch, route, size
+):
+    streams, took = [], incoming.Parser.get_body_stream
+    monkeypatch.setattr(incoming.Parser, "get_body_stream", lambda parser: streams.append(took(parser)) or streams[-1])
+    body, kind = multipart(("file", "a.png", picture()))
+    body += bytes(size - len(body))
+    lines = [f"Content-Type: {kind['Content-Type']}", "Prefer: wait=60", f"Content-Length: {size}"]
+    with opened(port, key_line(keys), *lines, path=route) as link:
+        link.sendall(body)
+        until(lambda: web.deps.jobs.waiters._held)
+        until(lambda: [stream._stream.closed for stream in streams] == [True])
+        assert (web.deps.room.taken(), web.deps.memory.taken()) == (0, 0)
+
+
 def test_a_small_body_is_let_go_too_while_its_client_waits(web, port, keys, monkeypatch):
     streams = []
     took = incoming.Parser.get_body_stream
