@@ -161,7 +161,7 @@ class Receiver:
             self._backoff.trouble()
             log.warning("image.aws_trouble", error=explain(error), receives=received.receives, exc_info=True)
             if received.receives > 1 and not self._is_hopeless(received, error):
-                self._renew(received, received.body.encode())
+                self._renew(received, suspects.plain(received.body))
             let_go(error)  # the image is in a frame of its traceback
             return False
         except Exception as error:  # a fault of ours, or an image that breaks us: the dead-letter queue decides

@@ -10,7 +10,7 @@ import msgspec
 
 from autoscaler.experience import Experience, Lessons
 from autoscaler.fleets import Look
-from autoscaler.member import Member, Pulse, state, worker
+from autoscaler.member import SILENT, Member, Pulse, state, worker
 from skylens.clock import Clock
 from skylens.instances import ALIVE, Instance
 from skylens.messages import Worker, WorkerEvent
@@ -182,7 +182,7 @@ class Roster:
                 pulse = self._pulses.get(one, _SILENCE)
                 if pulse.first_up < math.inf:
                     lost.extend([one] * (min(hearing, now - pulse.heard) > LOST))
-                elif (age := now - member.launched) > boot_timeout and hearing > min(LOST, age - GRACE):
+                elif (age := now - member.launched) > boot_timeout and hearing > max(SILENT, min(LOST, age - GRACE)):
                     never.append(one)
             return Overdue(never, lost)
 

@@ -27,6 +27,8 @@ log = logs.get(__name__)
 
 PREFIX = "dead/"
 UNREADABLE = "unreadable/"
+LONGEST = 2.0
+"""Seconds of one round, after which other chores have their turn."""
 
 
 class DeadLetter(Struct, frozen=True, kw_only=True):
@@ -46,6 +48,12 @@ class DeadLetters:
     unstored: Unstored
     clock: Clock
     metrics: WebMetrics
+
+    def keep(self) -> None:
+        """Settle what there is, for some seconds at most. Raises what ``poll`` raises."""
+        until = self.clock.ticks() + LONGEST
+        while self.poll() and self.clock.ticks() < until:
+            pass
 
     def poll(self, wait: int = 0) -> int:
         """Settle up to ten dead letters; how many there were.

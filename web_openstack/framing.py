@@ -30,7 +30,7 @@ _SHORT = [b"accept", b"content-type", b"content-disposition", b"prefer"]
 _SHORT += [b"if-none-match", b"if-modified-since", b"range"]
 """Headers whose parts are parsed, some in more than linear time."""
 SHORT = 1024
-"""Most bytes of one of these, in however many lines: who reads them sees one value."""
+"""Most bytes of one of these, in however many lines: who reads them sees one value. And of a query, which is kept."""
 
 
 class Parser(HTTPRequestParser):  # type: ignore[misc]
@@ -84,7 +84,7 @@ def _check(head: bytes) -> None:
     for name in _ONCE:
         if counts[name] > 1:
             raise ParsingError(f"more than one {name.decode()}")
-    _check_lengths(headers)
+    _check_lengths(first, headers)
     if first.endswith(b"1.1") and not counts[b"host"]:
         raise ParsingError("HTTP/1.1 needs a Host")
     coding = dict(headers).get(b"transfer-encoding")
@@ -98,7 +98,9 @@ def _check(head: bytes) -> None:
         raise TransferEncodingNotImplemented("Transfer-Encoding must be: chunked")
 
 
-def _check_lengths(headers: list[tuple[bytes, bytes]]) -> None:
+def _check_lengths(first: bytes, headers: list[tuple[bytes, bytes]]) -> None:
+    if len(first.split(b" ")[1].partition(b"?")[2]) > SHORT:
+        raise ParsingError(f"the query is longer than {SHORT} bytes")
     for short in _SHORT:
         if len(b", ".join(value for name, value in headers if name == short)) > SHORT:
             raise ParsingError(f"{short.decode()} is longer than {SHORT} bytes")

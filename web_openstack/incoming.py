@@ -19,6 +19,9 @@ STEP = 1024**2
 """Bytes of the room that a body of unknown length has at first, and as often twice as many as turn out to be needed."""
 RETRY_AFTER = 5
 """Seconds after which to try again where there is no room."""
+JSON_WEIGHT, JSON_FREE = 16, 4096
+"""Bytes of memory that a byte of JSON may take once it is read: a list of keys is texts and names of up to four bytes a
+character, and what becomes of each. So much of it is not counted."""
 BODILESS = ("GET", "HEAD", "OPTIONS")
 """Methods whose body nobody reads."""
 STORED = "skylens.stored"
@@ -79,7 +82,7 @@ class Parser(framing.Parser):
             self._ask(self._gate)
         elif self._place and not self.completed and self.body_bytes_received > self._place.size:
             self._grow(self._place)
-        if self._place and self.completed and not self.error:
+        if self.completed and not self.error and (self._place or self._json()):
             self._find_memory()
         return len(data) if self.refused else taken
 
@@ -171,10 +174,16 @@ class Parser(framing.Parser):
         if self._place and not self._place.taken:
             self._turn_away(_no_room())
 
+    def _json(self) -> int:
+        """Bytes of JSON that are worth counting."""
+        is_json = (self._header("Content-Type") or "").partition(";")[0].strip().lower() == "application/json"
+        return self.body_bytes_received if is_json and self.body_bytes_received > JSON_FREE else 0
+
     def _find_memory(self) -> None:
-        """Let it be read as soon as there is memory for it; until then it lies on disk."""
+        """Let it be read as soon as there is memory for it; until then it lies on disk, or is small."""
         if self._memory and self.caller and not self._kept:
-            self._kept = self._memory.ask(self._sharer(self.caller), self.body_bytes_received, self._hear())
+            size = JSON_WEIGHT * self._json() or self.body_bytes_received
+            self._kept = self._memory.ask(self._sharer(self.caller), size, self._hear())
             if not self._kept.taken:
                 self.waiting, self.completed = self._read, False
 

@@ -282,6 +282,11 @@ class Jobs:
         except AWS_ERRORS as error:
             raise unavailable(error) from error
 
+    def tells(self, reply: Reply) -> bool:
+        """Whether a client of this node has asked for this answer, or its image was taken in here."""
+        place = reply.id, reply.tenant
+        return self.demand.is_outstanding(*place) or self.waiters.expects(*place)
+
     def settle(self, reply: Reply) -> bool:
         """An answer has come: count it and wake whoever waits. False for a repeat, which changes nothing.
 

@@ -142,7 +142,7 @@ def _serve(
         [
             Deletions(deps.jobs, state).look,
             unstored.look,
-            dead.poll,
+            dead.keep,
             Astray(deps.jobs).look,
             deps.audit.flush,
             ReplyQueues(queues, own(), settings.deployment, prefix, attributes, clock).keep,

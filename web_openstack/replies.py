@@ -94,7 +94,8 @@ class ReplyThread(threading.Thread):
     def _settle(self, message: Received) -> None:
         try:
             reply = read(Reply, message.body)
-            self._unstored.add(reply, message.body.encode())
+            if self._jobs.tells(reply):
+                self._unstored.add(reply, message.body.encode())
             fresh = self._jobs.settle(reply)
             if fresh and reply.result:
                 self._metrics.models.note(reply.result)

@@ -20,6 +20,8 @@ PAGE = 1000
 """Keys in one answer of S3 to a listing."""
 MOST, BYTES = 20_000, 64 * 1024**2
 """Answers that are kept, and bytes of them."""
+LOOKED_AT = 2000
+"""Answers in one look, so that other chores have their turn."""
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Unstored:
         """
         with self._lock:
             until = self.clock.ticks() - GRACE
-            due = deque(sorted(takewhile(lambda key: self._told[key][0] <= until, self._told)))
+            due = deque(sorted(islice(takewhile(lambda key: self._told[key][0] <= until, self._told), LOOKED_AT)))
         while due:
             stored, last = self._page(due[0])
             while due and due[0] <= last:

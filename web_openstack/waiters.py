@@ -55,6 +55,11 @@ class Waiters:
                 if not self._held[place]:
                     del self._held[place]
 
+    def expects(self, job: str, tenant: str) -> bool:
+        """Whether anybody waits for that tenant's job."""
+        with self._lock:
+            return (job, tenant) in self._held
+
     def resolve(self, reply: Reply) -> None:
         with self._lock:
             for waiter in self._held.get((reply.id, reply.tenant), ()):

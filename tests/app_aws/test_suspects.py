@@ -10,7 +10,7 @@ from app_aws import receiver as receiving
 from app_aws.backoff import Backoff
 from app_aws.leases import Leases
 from app_aws.receiver import Receiver
-from app_aws.suspects import marked, split, tenant
+from app_aws.suspects import marked, plain, split, tenant
 from app_aws.tally import Tally
 from skylens.clock import Clock, FakeClock
 from skylens.fakes import FakeQueue, aws_error
@@ -244,6 +244,12 @@ def test_a_copy_whose_original_cannot_be_deleted_is_made_once(requests, machine)
 
 def received(text, receives=1):
     return Received(text, f"{text}-{receives}", receives, 0.0)
+
+
+def test_what_is_queued_anew_for_aws_trouble_takes_the_way_that_stores_first():
+    text = plain(body("a", data=b"image").replace("{", '{"new_in_1_9":[1],', 1)).decode()
+    assert (read(Request, text).data, name(text), '"new_in_1_9":[1]' in text) == (b"", "a", True)
+    assert plain("not json") == b"not json"
 
 
 def test_suspects_are_those_received_before_or_marked():

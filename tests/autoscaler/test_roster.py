@@ -308,6 +308,7 @@ def test_who_was_launched_while_all_were_heard_has_its_boot_time_and_no_more():
     assert stage.roster.overdue(90, hearing=31) == ([], [])
     assert stage.roster.overdue(90, hearing=32) == (["i-1"], [])
     assert stage.roster.overdue(92, hearing=91) == ([], [])
+    assert stage.roster.overdue(60, hearing=20) == ([], [])
 
 
 def test_a_worker_that_starts_anew_is_lost_only_if_it_falls_silent_however_old_its_instance_is():

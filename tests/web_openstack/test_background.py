@@ -387,6 +387,20 @@ def test_an_outcome_that_s3_never_gives_out_stops_no_other_dead_letter(web):
     assert dead.queue.messages == {}
 
 
+def test_a_round_settles_what_there_is_for_some_seconds_only(web):
+    dead, requests = dead_letters(web), [submit(web) for _ in range(25)]
+    for request in requests:
+        dead.queue.send(encode(request))
+    dead.keep()
+    assert dead.queue.messages == {}
+    for request in requests:
+        dead.queue.send(encode(request))
+    receive = dead.queue.receive
+    dead.queue.receive = lambda *how: web.clock.sleep(1.5) or receive(*how)
+    dead.keep()
+    assert len(dead.queue.messages) == 5
+
+
 @pytest.mark.parametrize("trouble", [aws_error("SlowDown", 503), RuntimeError("a fault of ours")])
 def test_trouble_with_one_dead_letter_keeps_no_other(web, trouble):
     first, second = submit(web), submit(web)

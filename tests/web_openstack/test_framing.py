@@ -228,6 +228,13 @@ def test_a_header_of_one_value_comes_once(name):
     assert said_of(f"{name}: a", "other: b", f"{name.lower()}: c") == f"more than one {name.lower()}"
 
 
+def test_a_query_is_short():
+    for size, said in ((1024, None), (1025, "the query is longer than 1024 bytes")):
+        parser = framing.Parser(ADJUSTMENTS)
+        parser.received(f"GET /v1/status?{'a' * size} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert (parser.error and parser.error.body) == said
+
+
 def test_there_are_only_so_many_lines_of_headers():
     for lines, said in ((framing.LINES - 4, None), (framing.LINES, "more than 128 lines of headers")):
         parser = framing.Parser(ADJUSTMENTS)

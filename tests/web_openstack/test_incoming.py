@@ -398,6 +398,24 @@ def test_what_is_behind_the_end_of_a_form_is_let_go_as_well_while_its_client_wai
         assert (web.deps.room.taken(), web.deps.memory.taken()) == (0, 0)
 
 
+@pytest.mark.parametrize("size", [5000, 100_000])
+def test_a_list_of_keys_is_counted_as_what_it_takes_in_memory(web, port, keys, monkeypatch, size):
+    copied, go = threading.Event(), threading.Event()
+    monkeypatch.setattr(web.inputs, "size", lambda _: copied.set() or (go.wait(60) and None))
+    body = json.dumps({"keys": ["acme/1"]}).encode().ljust(size)
+    asking = threading.Thread(
+        target=ask, args=(port, "POST", "/v1/batches", body, header(keys.secrets["acme"]) | {"Content-Type": JSON})
+    )
+    asking.start()
+    assert copied.wait(60)
+    assert web.deps.memory.taken() == incoming.JSON_WEIGHT * size
+    go.set()
+    asking.join(60)
+
+
+JSON = "Application/JSON; charset=utf-8"
+
+
 def test_a_small_body_is_let_go_too_while_its_client_waits(web, port, keys, monkeypatch):
     streams = []
     took = incoming.Parser.get_body_stream

@@ -112,10 +112,32 @@ def test_of_many_answers_on_many_pages_and_of_several_tenants_those_that_lack_ar
         wanted[place] = encode(reply)
         if number % 4:
             web.outputs.put(place, encode(reply), "application/json")
+        web.deps.jobs.demand.accepted(reply.id, reply.tenant)
         node.hears(reply)
     web.clock.sleep(GRACE)
     node.unstored.look()
     assert {place: held[0] for place, held in web.outputs.objects.items()} == wanted
+
+
+def test_an_answer_that_nobody_here_asked_for_is_not_kept(web):
+    node, request = Node(web), take_in(web)
+    node.hears(msgspec.structs.replace(made(web, request), id=web.deps.jobs.new_id()))
+    assert len(node.unstored) == 0
+    web.deps.jobs.demand.withdrawn(request.id, "default")  # of another node, or of the process before
+    with web.deps.jobs.waiters.expect(request.id, "default"):
+        node.hears(made(web, request))
+    assert len(node.unstored) == 1
+
+
+def test_only_so_many_are_looked_at_at_once(web, monkeypatch):
+    monkeypatch.setattr(unstored, "LOOKED_AT", 4)
+    node, requests = Node(web), [take_in(web, 4 + number) for number in range(6)]
+    for request in requests:
+        node.hears(made(web, request))
+    web.clock.sleep(GRACE)
+    for left in (2, 0):
+        node.unstored.look()
+        assert len(node.unstored) == left
 
 
 def test_an_outage_keeps_what_is_to_be_stored(web):
@@ -179,5 +201,6 @@ def test_what_waits_is_bounded_by_number_and_by_bytes_and_the_oldest_goes_first(
     assert [outcome(web, request) is not None for request in requests] == [False] * 3 + [True] * 3
     node.unstored.most = 2
     for request in requests:
+        web.deps.jobs.demand.accepted(request.id, "default")
         node.hears(made(web, request))
     assert len(node.unstored) == 2
