@@ -112,11 +112,12 @@ class Loop:
 
     def leave(self) -> None:
         """Let another autoscaler take over at once, unless it could not know of a launch whose answer was lost."""
-        if self._parts.lease is not None and self._parts.lease.held and self._actor.settle():
+        lease, fleet = self._parts.lease, self._parts.fleet
+        if lease is not None and lease.held and self._actor.settle() and not fleet.unsure():
             self._parts.listener.listen(on=False)
             self._parts.memory.save()
             with self._parts.troubles.aws("lease"):
-                self._parts.lease.release(self._parts.roster.launches())
+                lease.release(self._parts.roster.launches())
 
     def tick(self) -> None:
         if not self._lead():

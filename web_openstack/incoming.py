@@ -82,7 +82,7 @@ class Parser(framing.Parser):
             self._ask(self._gate)
         elif self._place and not self.completed and self.body_bytes_received > self._place.size:
             self._grow(self._place)
-        if self.completed and not self.error and (self._place or self._json()):
+        if self.completed and not (self.error or self.refused) and (self._place or self._json()):
             self._find_memory()
         return len(data) if self.refused else taken
 

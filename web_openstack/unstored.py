@@ -20,8 +20,8 @@ PAGE = 1000
 """Keys in one answer of S3 to a listing."""
 MOST, BYTES = 20_000, 64 * 1024**2
 """Answers that are kept, and bytes of them."""
-LOOKED_AT = 2000
-"""Answers in one look, so that other chores have their turn."""
+SLICE, LONGEST = 1000, 2.0
+"""Answers that are looked at together, and seconds of one look, after which other chores have their turn."""
 
 
 @dataclass
@@ -57,13 +57,18 @@ class Unstored:
                 self._bytes -= len(self._told.popitem(last=False)[1][1])
 
     def look(self) -> None:
-        """Store the answers whose workers did not. Raises AWS's errors; what is left is for the next time.
+        """Store the answers whose workers did not. Raises AWS's errors; what is left is for the next time."""
+        until = self.clock.ticks() + LONGEST
+        while (due := self._due()) and self.clock.ticks() < until:
+            self._compare(due)
 
-        Ids are time-ordered, and so is a bucket's listing: one page of it speaks for up to a thousand answers.
-        """
+    def _due(self) -> deque[str]:
         with self._lock:
             until = self.clock.ticks() - GRACE
-            due = deque(sorted(islice(takewhile(lambda key: self._told[key][0] <= until, self._told), LOOKED_AT)))
+            return deque(sorted(islice(takewhile(lambda key: self._told[key][0] <= until, self._told), SLICE)))
+
+    def _compare(self, due: deque[str]) -> None:
+        """With what is stored. Ids are time-ordered, as a bucket's listing is: one page speaks for up to a thousand."""
         while due:
             stored, last = self._page(due[0])
             while due and due[0] <= last:

@@ -227,6 +227,20 @@ def test_one_that_outgrows_the_room_is_told_when_to_come_again(web, port, keys):
     assert head.startswith("HTTP/1.1 503 ")
 
 
+def test_json_that_is_refused_asks_for_no_memory():
+    room, memory = Room(4 * 1024**2, FakeClock()), Room(4 * 1024**2, FakeClock())
+    for one in (room, memory):
+        one.ask("other", 2 * 1024**2 - 1, lambda: None)
+    parser = incoming.Parser(
+        Adjustments(), Gate(Open()), room, memory, peer="acme", turned_away=lambda: None, tell=lambda: None
+    )
+    head = "POST / HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nTransfer-Encoding: chunked\r\n\r\n"
+    for part in (head.encode(), b"180000\r\n" + bytes(0x180000)):
+        parser.received(part)
+    assert (parser.completed, bool(parser.refused), parser.waiting) == (True, True, None)
+    assert memory.taken() == 2 * 1024**2 - 1
+
+
 @pytest.mark.parametrize("route", ["/v1/images", "/v1/batches"])
 def test_its_room_is_given_back_once_it_was_read_however_long_its_answer_takes(web, port, keys, route):
     body, kind = multipart(("file", "a.jpg", large(MOST - 1000)))

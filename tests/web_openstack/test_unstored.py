@@ -129,13 +129,15 @@ def test_an_answer_that_nobody_here_asked_for_is_not_kept(web):
     assert len(node.unstored) == 1
 
 
-def test_only_so_many_are_looked_at_at_once(web, monkeypatch):
-    monkeypatch.setattr(unstored, "LOOKED_AT", 4)
-    node, requests = Node(web), [take_in(web, 4 + number) for number in range(6)]
+def test_a_look_ends_after_some_seconds_so_that_other_chores_have_their_turn(web, monkeypatch):
+    monkeypatch.setattr(unstored, "SLICE", 2)
+    node, requests = Node(web), [take_in(web, 4 + number) for number in range(7)]
     for request in requests:
         node.hears(made(web, request))
     web.clock.sleep(GRACE)
-    for left in (2, 0):
+    keys = web.outputs.keys
+    web.outputs.keys = lambda *where: web.clock.sleep(1) or keys(*where)
+    for left in (3, 0):
         node.unstored.look()
         assert len(node.unstored) == left
 
