@@ -149,11 +149,12 @@ def heads():
         b"http://evil.example/healthz",
         b"https://evil.example:99999/healthz",
         b"*",
-        b"evil.example",
         b"//x/y",
     ):
         yield f"target {target!r}", request(first=b"GET " + target + b" HTTP/1.1"), ONE
-    for method in (b"CONNECT evil.example:443", b"CONNECT /", b"TRACE /", b"OPTIONS *", b"PROPFIND /", b"M-SEARCH *"):
+    for first in (b"GET evil.example", b"GET a:/metrics", b"GET http:/metrics", b"CONNECT evil.example:443"):
+        yield f"target of {first!r}", request(first=first + b" HTTP/1.1", body=HIDDEN), REFUSED
+    for method in (b"CONNECT /", b"TRACE /", b"OPTIONS *", b"PROPFIND /", b"M-SEARCH *"):
         yield f"method {method!r}", request(first=method + b" HTTP/1.1"), ONE
     for header in (
         b"no colon",

@@ -228,6 +228,17 @@ def test_a_header_of_one_value_comes_once(name):
     assert said_of(f"{name}: a", "other: b", f"{name.lower()}: c") == f"more than one {name.lower()}"
 
 
+@pytest.mark.parametrize(
+    ("target", "taken"),
+    [("/a", True), ("//a", True), ("*", True), ("http://x/a", True), ("HTTPS://x", True)]
+    + [(wrong, False) for wrong in ("a:/metrics", "http:/metrics", "https:metrics", "x/metrics", "x:443", "*a", "?a")],
+)
+def test_a_target_is_a_path_or_a_whole_address(target, taken):
+    parser = framing.Parser(ADJUSTMENTS)
+    parser.received(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+    assert (parser.error is None) is taken
+
+
 def test_a_query_is_short():
     for size, said in ((1024, None), (1025, "the query is longer than 1024 bytes")):
         parser = framing.Parser(ADJUSTMENTS)
