@@ -9,6 +9,7 @@ from botocore.exceptions import ClientError
 from autoscaler.fleets import Look, NoCapacityError
 from autoscaler.fleets.refusals import Refusals
 from autoscaler.observation import Observation
+from autoscaler.roster import UNSEEN
 from skylens import logs
 from skylens.aws_errors import AWS_ERRORS, Trouble, classify, explain, is_passing
 from skylens.clock import Clock
@@ -34,8 +35,6 @@ class _Attempt:
 
 PATIENCE = 60.0
 """Seconds for which a launch of unknown outcome is repeated before another place is tried."""
-UNSEEN = 300.0
-"""Seconds from its last call in which EC2 may yet show what such a launch made, as ``roster.UNSEEN``."""
 
 
 def _token() -> str:

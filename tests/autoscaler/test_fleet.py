@@ -4,7 +4,8 @@ import pytest
 from botocore.exceptions import ClientError, EndpointConnectionError
 
 from autoscaler.fleets import NoCapacityError
-from autoscaler.fleets.ec2 import UNSEEN, Ec2Fleet, places
+from autoscaler.fleets.ec2 import Ec2Fleet, places
+from autoscaler.roster import UNSEEN
 from skylens.clock import FakeClock
 from skylens.fakes import FakeInstances, aws_error
 from skylens.instances import ANYWHERE, Place

@@ -52,21 +52,18 @@ class Callback:
 
 @contextmanager
 def promised(callback: Callback | None, name: str) -> Iterator[None]:
-    """Register it for an image or batch that is about to be made; take it back if none is made.
+    """Register it for an image or batch that is about to be made under an id of its own; take it back if none is made.
 
-    Raises ConflictError when another one is promised for that id, and what ``register`` raises.
+    Raises what ``register`` raises.
     """
     if callback is None:
         yield
         return
-    is_new = callback.register(name)
-    if not is_new:
-        callback.agree(name)
+    callback.register(name)
     try:
         yield
     except BaseException:
-        if is_new:
-            callback.hooks.withdraw(Place(callback.tenant, name))
+        callback.hooks.withdraw(Place(callback.tenant, name))
         raise
 
 
