@@ -25,7 +25,7 @@ from skylens.resources import declared
 from skylens.settings import WebSettings, load
 from skylens.store import S3Store
 from skylens.systemd import Notifier
-from web_openstack import keys, server
+from web_openstack import freed, keys, server
 from web_openstack.app import Deps, create_app, create_internal_app
 from web_openstack.deadletters import DeadLetters
 from web_openstack.deletion import Deletions
@@ -147,6 +147,7 @@ def _serve(
             deps.audit.flush,
             ReplyQueues(queues, own(), settings.deployment, prefix, attributes, clock).keep,
             *([refill.keep] if settings.cache_mib else []),
+            freed.give_back,
         ]
     )
     threads.append(replies)

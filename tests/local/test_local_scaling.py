@@ -1,5 +1,6 @@
 """The stand-in for what AWS does by itself to a group: its rules, its edge on moto, and a fleet that AWS sizes."""
 
+import itertools
 from concurrent.futures import ThreadPoolExecutor
 from types import SimpleNamespace
 
@@ -286,8 +287,16 @@ ALARMS = ("--fleet", "alarms", "--set", "worker.slots=4", "--set", "scaler.laten
 @pytest.mark.parametrize("fleet", [("--fleet", "asg", "--policy", "greedy"), ALARMS], ids=lambda fleet: fleet[1])
 def test_a_group_grows_answers_everybody_and_shrinks_to_none(fleet, tmp_path):
     with Cloud(tmp_path, "--max", "3", "--boot", "1", "--idle", "1", *fleet) as cloud, cloud.watch_fleet() as watch:
+        pictures, sent = (named for seed in itertools.count() for named in many(30, seed)), []
         with ThreadPoolExecutor(30) as clients:
-            sent = [clients.submit(requests.post, cloud.url, files={"file": named}) for named in many(30)]
+
+            def is_grown():
+                missing = 30 - sum(not answer.done() for answer in sent)
+                more = ({"file": next(pictures)} for _ in range(missing))
+                sent.extend(clients.submit(requests.post, cloud.url, files=files) for files in more)
+                return watch.largest > 1
+
+            cloud.wait(is_grown, 60, "a load that lasts has brought a second worker")
         assert {answer.result().status_code for answer in sent} == {200}
         assert 1 < watch.largest <= 3
         groups = Clients(cloud.environment).autoscaling()

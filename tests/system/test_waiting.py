@@ -9,13 +9,18 @@ import psutil
 import pytest
 import requests
 
+from web_openstack.housekeeping import ROUND
+
 CLIENTS = 1000
 MEMORY = 150_000_000
 
 
 @pytest.mark.system
 def test_a_thousand_waiting_clients_hide_nobody_else(start, pictures):
-    """Memory is a bound; the time of ``/healthz`` is measured by bench/waiting.py and printed here."""
+    """Memory is a bound; the time of ``/healthz`` is measured by bench/waiting.py and printed here.
+
+    What the images needed on their way in is no part of it: the next round of housekeeping gives that back.
+    """
     cloud = start("--max", "1", "--boot", "300")
     host = cloud.url.removeprefix("http://")
     node = cloud.state.web[0]
@@ -31,9 +36,10 @@ def test_a_thousand_waiting_clients_hide_nobody_else(start, pictures):
         assert requests.get(f"{cloud.url}/healthz", timeout=30).status_code == 200
         times.append(time.perf_counter() - began)
         threading.Event().wait(0.02)
-    memory = psutil.Process(node.pid).memory_info().rss
+    process = psutil.Process(node.pid)
+    cloud.wait(lambda: process.memory_info().rss < MEMORY, 3 * ROUND, f"the node has less than {MEMORY:,} bytes")
+    memory = process.memory_info().rss
     print(f"healthz with {CLIENTS} waiting: median {statistics.median(times) * 1000:.1f} ms, {memory / 2**20:.0f} MiB")
-    assert memory < MEMORY
     status = requests.get(f"{cloud.url}/v1/status", timeout=30).json()
     assert status["demand"]["outstanding"] == CLIENTS
     for link in links:
