@@ -23,8 +23,11 @@ FEW, SMALL = 100, 64
 """So many chunks may be of any size; for each more there must be so many bytes, for each costs the main loop time."""
 _BEGIN = re.compile(rb"(?:\r\n)*(?:\r?\Z|[\x21-\x7e])")
 """Empty lines, as some clients send them after a body, then a method."""
-_START = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Z-]+ (?:/|(?i:https?)://|\*(?= ))[\x21-\x7e\x80-\xff]* HTTP/1\.[01]")
-"""Of a target in any other form, such as a:/path, others may see no path where we see one."""
+_START = re.compile(
+    rb"(?!CONNECT )[!#$%&'*+.^_`|~0-9A-Z-]+ (?:/|(?i:https?)://|\*(?= ))[\x21\x22\x24-\x7e\x80-\xff]* HTTP/1\.[01]"
+)
+"""Of a target in any other form, such as a:/path or /path#part, others may see no path, or not the one that we see.
+And a proxy may take any 2xx to CONNECT for a tunnel, and look at nothing that comes through it."""
 _CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,16}")
 _ONCE = (b"host", b"content-length", b"transfer-encoding", b"content-type", b"content-disposition")
 _SHORT = [b"accept", b"content-type", b"content-disposition", b"prefer"]

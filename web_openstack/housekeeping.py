@@ -1,4 +1,4 @@
-"""The housekeeping thread: deletions elsewhere, answers not stored, dead letters, answers astray, forgotten queues, freed memory.
+"""The housekeeping thread: deletions elsewhere, answers not stored or astray, dead letters, forgotten queues, memory.
 
 One thread per web process, owned by ``main``; stops within one round. If it dies with the process, another web node or
 the next start does the same work: every step may be repeated.

@@ -152,9 +152,17 @@ def heads():
         b"//x/y",
     ):
         yield f"target {target!r}", request(first=b"GET " + target + b" HTTP/1.1"), ONE
-    for first in (b"GET evil.example", b"GET a:/metrics", b"GET http:/metrics", b"CONNECT evil.example:443"):
+    for first in (
+        b"GET evil.example",
+        b"GET a:/metrics",
+        b"GET http:/metrics",
+        b"GET /metrics#a",
+        b"CONNECT evil.example:443",
+        b"CONNECT /",
+        b"CONNECT /page/upload.js",
+    ):
         yield f"target of {first!r}", request(first=first + b" HTTP/1.1", body=HIDDEN), REFUSED
-    for method in (b"CONNECT /", b"TRACE /", b"OPTIONS *", b"PROPFIND /", b"M-SEARCH *"):
+    for method in (b"CONNECTED /", b"TRACE /", b"OPTIONS *", b"PROPFIND /", b"M-SEARCH *"):
         yield f"method {method!r}", request(first=method + b" HTTP/1.1"), ONE
     for header in (
         b"no colon",

@@ -231,12 +231,20 @@ def test_a_header_of_one_value_comes_once(name):
 @pytest.mark.parametrize(
     ("target", "taken"),
     [("/a", True), ("//a", True), ("*", True), ("http://x/a", True), ("HTTPS://x", True)]
-    + [(wrong, False) for wrong in ("a:/metrics", "http:/metrics", "https:metrics", "x/metrics", "x:443", "*a", "?a")],
+    + [(wrong, False) for wrong in ("a:/metrics", "http:/metrics", "https:metrics", "x/metrics", "x:443", "*a", "?a")]
+    + [("/metrics#a", False), ("http://x/#", False)],
 )
 def test_a_target_is_a_path_or_a_whole_address(target, taken):
     parser = framing.Parser(ADJUSTMENTS)
     parser.received(f"GET {target} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
     assert (parser.error is None) is taken
+
+
+def test_nobody_gets_a_tunnel():
+    for method, taken in (("CONNECT", False), ("CONNECTED", True), ("connect", False)):
+        parser = framing.Parser(ADJUSTMENTS)
+        parser.received(f"{method} /page/upload.js HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        assert (parser.error is None) is taken
 
 
 def test_a_query_is_short():
