@@ -291,9 +291,8 @@ def test_a_group_grows_answers_everybody_and_shrinks_to_none(fleet, tmp_path):
         with ThreadPoolExecutor(30) as clients:
 
             def is_grown():
-                missing = 30 - sum(not answer.done() for answer in sent)
-                more = ({"file": next(pictures)} for _ in range(missing))
-                sent.extend(clients.submit(requests.post, cloud.url, files=files) for files in more)
+                more = itertools.islice(pictures, 30 - sum(not answer.done() for answer in sent))
+                sent.extend(clients.submit(requests.post, cloud.url, files={"file": named}) for named in more)
                 return watch.largest > 1
 
             cloud.wait(is_grown, 60, "a load that lasts has brought a second worker")

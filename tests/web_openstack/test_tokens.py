@@ -1,5 +1,6 @@
 """What is shown decides who is asked, and where tokens are taken nobody comes in with nothing."""
 
+import subprocess
 import sys
 from contextlib import ExitStack
 
@@ -157,3 +158,8 @@ def test_the_issuers_thread_ends_with_the_stack():
         assert tokens.keystone is None
     thread.join(30)
     assert not thread.is_alive()
+
+
+def test_only_who_asks_an_issuer_or_keystone_has_an_http_client_for_it_in_memory():
+    look = "import sys, web_openstack.main; print(sorted(sys.modules.keys() & {'httpcore2', 'web_openstack.fetch'}))"
+    assert subprocess.check_output([sys.executable, "-c", look], text=True).strip() == "[]"
